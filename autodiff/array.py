@@ -1,0 +1,47 @@
+"""The border between the user's arrays and the engine's float64 buffers."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autodiff.errors import DTypeError
+
+__all__ = ["Array", "Shape", "as_float64", "read_only"]
+
+Array: TypeAlias = NDArray[np.float64]
+Shape: TypeAlias = tuple[int, ...]
+
+
+def as_float64(value: Any, what: str = "value") -> Array:
+    """Return `value` as a C-contiguous, aligned float64 array, copied only if needed.
+
+    Integers, booleans and narrower floats are converted; strided, Fortran-ordered and
+    byte-swapped arrays are copied. Complex, object, string and date arrays are refused.
+
+    Raises
+    ------
+    DTypeError
+        If `value` is not an array of real numbers. `what` names it in the message.
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # ragged nesting
+        raise DTypeError(f"{what}: not a rectangular array of numbers ({error})") from error
+    if array.dtype.kind not in "fiub":
+        hint = "; take its real part" if array.dtype.kind == "c" else ""
+        raise DTypeError(
+            f"{what}: dtype {array.dtype} is not a real number type; "
+            f"this library computes in float64{hint}"
+        )
+    # `ascontiguousarray` would turn a 0-d array into one of shape (1,).
+    return np.require(array, np.float64, ["C", "A"])
+
+
+def read_only(array: Array) -> Array:
+    """Return a view of `array` through which it cannot be written."""
+    view = array.view()
+    view.flags.writeable = False
+    return view

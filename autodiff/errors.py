@@ -1,0 +1,77 @@
+"""Every error that this library raises on purpose.
+
+All of them derive from :class:`AutodiffError`, and each also derives from the
+built-in exception that NumPy or Python would raise in the same place, so that
+``except ValueError`` keeps working. A message names the op, the argument, the shapes,
+the node and the line of the user's code that built it, and says what to do.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AnomalyError",
+    "AutodiffError",
+    "BackendError",
+    "BackwardTwiceError",
+    "DataError",
+    "DTypeError",
+    "GradientError",
+    "IncompleteGradientError",
+    "IndexRangeError",
+    "SaveError",
+    "ShapeError",
+    "StaleValueError",
+    "UnassignedError",
+]
+
+
+class AutodiffError(Exception):
+    """Base class of all errors of this library."""
+
+
+class ShapeError(AutodiffError, ValueError):
+    """Shapes do not fit together; raised when the node is built."""
+
+
+class DTypeError(AutodiffError, TypeError):
+    """A value is not a real number array (complex, object, string ...)."""
+
+
+class IndexRangeError(AutodiffError, IndexError):
+    """An index lies outside the axis, or is not an integer."""
+
+
+class UnassignedError(AutodiffError, ValueError):
+    """The value of a tensor that was never assigned was asked for."""
+
+
+class StaleValueError(AutodiffError, RuntimeError):
+    """A backward pass met a value older than the tensors it was computed from."""
+
+
+class GradientError(AutodiffError, RuntimeError):
+    """A gradient was asked for, or sent, where there can be none."""
+
+
+class IncompleteGradientError(GradientError):
+    """A gradient was read while some parents have not sent theirs."""
+
+
+class BackwardTwiceError(GradientError):
+    """A node was asked to push its gradient a second time in one pass."""
+
+
+class BackendError(AutodiffError, RuntimeError):
+    """An unknown or unavailable back end or instruction set was asked for."""
+
+
+class AnomalyError(AutodiffError, FloatingPointError):
+    """Anomaly mode met the first NaN or infinity."""
+
+
+class DataError(AutodiffError, ValueError):
+    """A data file is missing, truncated or not of the expected format."""
+
+
+class SaveError(AutodiffError, ValueError):
+    """A saved file does not fit the parameters it is loaded into."""

@@ -1,0 +1,303 @@
+"""Elementwise ops: arithmetic, functions of one variable, choices between values.
+
+Operands broadcast as NumPy's do. The formulas are the stable ones: none overflows on the
+way to a result that is representable. Rules use ``.real`` in comparisons, so that they
+also run on complex numbers (a complex step does not change which branch is taken).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autodiff.op import Example, Sample, declare
+
+__all__ = [
+    "abs",
+    "add",
+    "cos",
+    "divide",
+    "equal",
+    "exp",
+    "expm1",
+    "greater",
+    "greater_equal",
+    "log",
+    "log1p",
+    "maximum",
+    "minimum",
+    "multiply",
+    "negative",
+    "power",
+    "relu",
+    "sigmoid",
+    "sign",
+    "sin",
+    "softplus",
+    "sqrt",
+    "square",
+    "stop_gradient",
+    "subtract",
+    "tanh",
+    "where",
+]
+
+
+def _unary(low: float = -2.0, high: float = 2.0, kind: str = "real") -> list[Example]:
+    return [Example((Sample(shape, low, high, kind),)) for shape in [(3, 4), (5,), ()]]
+
+
+def _binary(low: float = -2.0, high: float = 2.0, kind: str = "real") -> list[Example]:
+    shapes = [((3, 4), (3, 4)), ((3, 4), (4,)), ((3, 1), (1, 4)), ((), (2, 3)), ((2, 3), ())]
+    return [
+        Example((Sample(x, -2.0, 2.0, kind), Sample(y, low, high, kind))) for x, y in shapes
+    ]
+
+
+# ---- arithmetic -----------------------------------------------------------------------
+
+
+@declare(backward=(lambda g, z, x, y: g, lambda g, z, x, y: g), examples=_binary())
+def add(x: Any, y: Any) -> Any:
+    """z = x + y."""
+    return x + y
+
+
+@declare(backward=(lambda g, z, x, y: g, lambda g, z, x, y: -g), examples=_binary())
+def subtract(x: Any, y: Any) -> Any:
+    """z = x - y."""
+    return x - y
+
+
+@declare(
+    backward=(lambda g, z, x, y: g * y, lambda g, z, x, y: g * x),
+    reads="x y",
+    examples=_binary(),
+)
+def multiply(x: Any, y: Any) -> Any:
+    """z = x y, element by element."""
+    return x * y
+
+
+@declare(
+    backward=(lambda g, z, x, y: g / y, lambda g, z, x, y: -(g * z / y)),
+    reads="z y",
+    examples=_binary(0.5, 2.0),
+)
+def divide(x: Any, y: Any) -> Any:
+    """z = x / y."""
+    return x / y
+
+
+@declare(backward=lambda g, z, x: -g, examples=_unary())
+def negative(x: Any) -> Any:
+    """z = -x."""
+    return -x
+
+
+@declare(backward=lambda g, z, x: g * (x + x), reads="x", examples=_unary())
+def square(x: Any) -> Any:
+    """z = x²."""
+    return x * x
+
+
+def _power_backward(g: Any, z: Any, x: Any, *, exponent: float) -> Any:
+    # x^0 is the constant 1, also at 0, where 0 x^-1 would be 0 · inf.
+    if exponent == 0.0:
+        return 0.0 * g
+    return g * (exponent * power(x, exponent - 1.0))
+
+
+@declare(
+    backward=_power_backward,
+    reads="x",
+    shape=lambda x, *, exponent: x,
+    examples=[
+        Example((Sample((3, 4), 0.3, 2.0),), {"exponent": 2.5}),
+        Example((Sample((3, 4), -2.0, 2.0),), {"exponent": 3.0}),
+        Example((Sample((5,), 0.5, 2.0),), {"exponent": -1.0}),
+        Example((Sample((5,), -2.0, 2.0),), {"exponent": 0.0}),
+    ],
+)
+def _power(x: Any, *, exponent: float) -> Any:
+    """z = x^p with a constant exponent p."""
+    return x**exponent
+
+
+def power(x: Any, exponent: float) -> Any:
+    """z = x^p with a constant exponent p; NaN for x < 0 and p not an integer.
+
+    For a variable exponent write ``exp(log(x) * y)``.
+    """
+    p = float(exponent)
+    return square(x) if p == 2.0 else _power(x, exponent=p)
+
+
+# ---- functions of one variable --------------------------------------------------------
+
+
+@declare(backward=lambda g, z, x: g * z, reads="z", examples=_unary())
+def exp(x: Any) -> Any:
+    """z = e^x."""
+    return np.exp(x)
+
+
+@declare(backward=lambda g, z, x: g / x, reads="x", examples=_unary(0.2, 3.0))
+def log(x: Any) -> Any:
+    """z = ln x."""
+    return np.log(x)
+
+
+@declare(backward=lambda g, z, x: g / (1.0 + x), reads="x", examples=_unary(-0.7, 3.0))
+def log1p(x: Any) -> Any:
+    """z = ln(1 + x), exact for small x."""
+    return np.log1p(x)
+
+
+@declare(backward=lambda g, z, x: g * (z + 1.0), reads="z", examples=_unary())
+def expm1(x: Any) -> Any:
+    """z = e^x - 1, exact for small x."""
+    return np.expm1(x)
+
+
+@declare(backward=lambda g, z, x: 0.5 * g / z, reads="z", examples=_unary(0.2, 3.0))
+def sqrt(x: Any) -> Any:
+    """z = √x."""
+    return np.sqrt(x)
+
+
+@declare(backward=lambda g, z, x: g * cos(x), reads="x", examples=_unary())
+def sin(x: Any) -> Any:
+    """z = sin x."""
+    return np.sin(x)
+
+
+@declare(backward=lambda g, z, x: -(g * sin(x)), reads="x", examples=_unary())
+def cos(x: Any) -> Any:
+    """z = cos x."""
+    return np.cos(x)
+
+
+@declare(backward=lambda g, z, x: g * (1.0 - z * z), reads="z", examples=_unary())
+def tanh(x: Any) -> Any:
+    """z = tanh x."""
+    return np.tanh(x)
+
+
+@declare(backward=lambda g, z, x: g * (z * (1.0 - z)), reads="z", examples=_unary(-4.0, 4.0))
+def sigmoid(x: Any) -> Any:
+    """z = 1 / (1 + e^-x), without overflow for large |x|."""
+    e = np.exp(-_magnitude(x))  # in (0, 1]
+    return np.where(x.real >= 0.0, 1.0, e) / (1.0 + e)
+
+
+@declare(backward=lambda g, z, x: g * sigmoid(x), reads="x", examples=_unary(-4.0, 4.0))
+def softplus(x: Any) -> Any:
+    """z = ln(1 + e^x) = max(x, 0) + ln(1 + e^-|x|)."""
+    return np.where(x.real > 0.0, x, 0.0) + np.log1p(np.exp(-_magnitude(x)))
+
+
+@declare(
+    backward=lambda g, z, x: where(greater(z, 0.0), g, 0.0),
+    reads="z",
+    examples=_unary(kind="distinct"),
+)
+def relu(x: Any) -> Any:
+    """z = max(x, 0), with gradient 0 at x = 0; NaN stays NaN."""
+    return np.where(x.real <= 0.0, 0.0, x)
+
+
+@declare(backward=lambda g, z, x: g * sign(x), reads="x", examples=_unary(kind="distinct"))
+def abs(x: Any) -> Any:
+    """z = |x|, with gradient 0 at x = 0."""
+    return _magnitude(x)
+
+
+def _magnitude(x: Any) -> Any:
+    return np.abs(x) if not np.iscomplexobj(x) else np.where(x.real < 0.0, -x, x)
+
+
+# ---- choices --------------------------------------------------------------------------
+# At a tie the gradient is shared: half to each side, as in PyTorch and JAX.
+
+
+@declare(
+    backward=(
+        lambda g, z, x, y: g * _share(x, y),
+        lambda g, z, x, y: g * _share(y, x),
+    ),
+    reads="x y",
+    examples=_binary(kind="distinct"),
+)
+def maximum(x: Any, y: Any) -> Any:
+    """z = max(x, y), element by element; NaN if either is NaN."""
+    return np.where((x.real >= y.real) | np.isnan(x), x, y)
+
+
+@declare(
+    backward=(
+        lambda g, z, x, y: g * _share(y, x),
+        lambda g, z, x, y: g * _share(x, y),
+    ),
+    reads="x y",
+    examples=_binary(kind="distinct"),
+)
+def minimum(x: Any, y: Any) -> Any:
+    """z = min(x, y), element by element; NaN if either is NaN."""
+    return np.where((x.real <= y.real) | np.isnan(x), x, y)
+
+
+def _share(x: Any, y: Any) -> Any:
+    # 1 where x > y, 1/2 where x = y, 0 where x < y
+    return 0.5 * (greater(x, y) + greater_equal(x, y))
+
+
+@declare(
+    backward=(
+        None,
+        lambda g, z, condition, x, y: where(condition, g, 0.0),
+        lambda g, z, condition, x, y: where(condition, 0.0, g),
+    ),
+    reads="condition",
+    examples=[
+        Example((Sample((3, 4), kind="boolean"), Sample((3, 4)), Sample((3, 4)))),
+        Example((Sample((3, 1), kind="boolean"), Sample((4,)), Sample(()))),
+    ],
+)
+def where(condition: Any, x: Any, y: Any) -> Any:
+    """z = x where the condition is not 0, else y."""
+    return np.where(condition.real != 0.0, x, y)
+
+
+# ---- comparisons: 1.0 or 0.0, without gradient ----------------------------------------
+
+
+@declare(backward=None, examples=_unary(kind="distinct"))
+def sign(x: Any) -> Any:
+    """z = -1, 0 or 1, the sign of x; no gradient."""
+    return np.sign(x.real)
+
+
+@declare(backward=(None, None), examples=_binary())
+def greater(x: Any, y: Any) -> Any:
+    """z = 1 where x > y, else 0; no gradient."""
+    return (x.real > y.real).astype(np.float64)
+
+
+@declare(backward=(None, None), examples=_binary())
+def greater_equal(x: Any, y: Any) -> Any:
+    """z = 1 where x >= y, else 0; no gradient."""
+    return (x.real >= y.real).astype(np.float64)
+
+
+@declare(backward=(None, None), examples=_binary())
+def equal(x: Any, y: Any) -> Any:
+    """z = 1 where x = y, else 0; no gradient."""
+    return (x.real == y.real).astype(np.float64)
+
+
+@declare(backward=None, examples=_unary())
+def stop_gradient(x: Any) -> Any:
+    """z = x, but no gradient passes."""
+    return x

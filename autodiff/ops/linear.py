@@ -1,0 +1,79 @@
+"""Matrix products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autodiff.array import Shape
+from autodiff.errors import ShapeError
+from autodiff.op import Example, Sample, declare
+from autodiff.ops.shape import reshape, swapaxes
+
+__all__ = ["inner", "matmul"]
+
+
+def _matmul_shape(x: Shape, y: Shape) -> Shape:
+    for name, shape in (("x", x), ("y", y)):
+        if len(shape) < 2:
+            raise ShapeError(f"matmul: {name} must have at least 2 axes, it has shape {shape}")
+    if x[-1] != y[-2]:
+        raise ShapeError(f"matmul: inner sizes differ: x has shape {x}, y has shape {y}")
+    try:
+        stack = np.broadcast_shapes(x[:-2], y[:-2])
+    except ValueError:
+        raise ShapeError(
+            f"matmul: leading axes do not broadcast: x has shape {x}, y has shape {y}"
+        ) from None
+    return (*stack, x[-2], y[-1])
+
+
+@declare(
+    shape=_matmul_shape,
+    backward=(
+        lambda g, z, x, y: _matmul(g, swapaxes(y, -1, -2)),  # gx = g y'
+        lambda g, z, x, y: _matmul(swapaxes(x, -1, -2), g),  # gy = x' g
+    ),
+    reads="x y",
+    examples=[
+        Example((Sample((3, 4)), Sample((4, 5)))),
+        Example((Sample((1, 17)), Sample((17, 15)))),
+        Example((Sample((2, 3, 4)), Sample((2, 4, 5)))),
+        Example((Sample((2, 1, 3, 4)), Sample((3, 4, 2)))),
+        Example((Sample((6, 3, 4)), Sample((4, 5)))),
+    ],
+)
+def _matmul(x: Any, y: Any) -> Any:
+    """z = x y, the matrix product over the last two axes."""
+    return np.matmul(x, y)
+
+
+def matmul(x: Any, y: Any) -> Any:
+    """z = x y, the matrix product; leading axes are stacks and broadcast.
+
+    x : shape (..., m, k); y : shape (..., k, n); z : shape (..., m, n). As in NumPy, a
+    vector on the left is a row, on the right a column, and its axis is dropped from
+    the result.
+
+    Raises
+    ------
+    ShapeError
+        If the inner sizes differ, the stacks do not broadcast, or an operand is a scalar.
+    """
+    x_vector, y_vector = np.ndim(x) == 1, np.ndim(y) == 1
+    if x_vector:
+        x = reshape(x, (1, -1))
+    if y_vector:
+        y = reshape(y, (-1, 1))
+    z = _matmul(x, y)
+    if x_vector or y_vector:
+        shape = np.shape(z)
+        shape = shape[:-1] if y_vector else shape
+        z = reshape(z, shape[:-2] + shape[-1:] if x_vector and not y_vector else
+                    shape[:-1] if x_vector else shape)
+    return z
+
+
+inner = matmul
+"""The post's name for the matrix product."""

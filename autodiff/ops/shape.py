@@ -1,0 +1,339 @@
+"""Ops that move elements and compute nothing: reshape, transpose, slices, joins.
+
+Each has its adjoint in the table too (a slice and its scatter, rows taken and rows
+scattered), so that gradients of gradients stay within the table.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from autodiff.array import Shape
+from autodiff.errors import IndexRangeError, ShapeError
+from autodiff.op import Example, Sample, declare
+from autodiff.ops.index import Index, indexed_shape, normalise_index, to_numpy
+
+__all__ = [
+    "broadcast_to",
+    "concat",
+    "expand_dims",
+    "getitem",
+    "normalise_axis",
+    "reshape",
+    "scatter_rows",
+    "scatter_slice",
+    "split",
+    "squeeze",
+    "stack",
+    "swapaxes",
+    "take",
+    "transpose",
+]
+
+IntLike: TypeAlias = int | np.integer[Any]
+
+
+def normalise_axis(name: str, n_axes: int, axis: Any) -> int:
+    """`axis` counted from the front; raises ShapeError if there is no such axis."""
+    number = operator.index(axis)
+    if not -n_axes <= number < n_axes:
+        raise ShapeError(f"{name}: there is no axis {number} in an array of {n_axes} axes")
+    return number % n_axes
+
+
+# ---- the same elements in another shape -----------------------------------------------
+
+
+@declare(
+    shape=lambda x, *, shape: shape,
+    backward=lambda g, z, x, *, shape: reshape(g, np.shape(x)),
+    examples=[
+        Example((Sample((3, 4)),), {"shape": (2, 6)}),
+        Example((Sample((3, 4)),), {"shape": (12,)}),
+        Example((Sample(()),), {"shape": (1, 1)}),
+    ],
+)
+def _reshape(x: Any, *, shape: Shape) -> Any:
+    """z = x in another shape, row by row."""
+    return np.reshape(x, shape)
+
+
+def reshape(x: Any, shape: IntLike | Sequence[IntLike]) -> Any:
+    """z = x in another shape, read and written row by row; one size may be -1."""
+    have = np.shape(x)
+    sizes = [shape] if isinstance(shape, (int, np.integer)) else list(shape)
+    want = tuple(operator.index(n) for n in sizes)
+    size, known = math.prod(have), math.prod(n for n in want if n != -1)
+    if want.count(-1) == 1 and known > 0 and size % known == 0:
+        want = tuple(size // known if n == -1 else n for n in want)
+    if any(n < 0 for n in want) or math.prod(want) != size:
+        raise ShapeError(f"reshape: x has shape {have}, {size} elements; they do not fill {want}")
+    return x if want == have else _reshape(x, shape=want)
+
+
+@declare(
+    shape=lambda x, *, axes: tuple(x[a] for a in axes),
+    backward=lambda g, z, x, *, axes: transpose(g, tuple(np.argsort(axes))),
+    examples=[
+        Example((Sample((3, 4)),), {"axes": (1, 0)}),
+        Example((Sample((2, 3, 4)),), {"axes": (2, 0, 1)}),
+    ],
+)
+def _transpose(x: Any, *, axes: tuple[int, ...]) -> Any:
+    """z = x with its axes in another order."""
+    return np.transpose(x, axes)
+
+
+def transpose(x: Any, axes: Sequence[IntLike] | None = None) -> Any:
+    """z = x with its axes in the order `axes`; reversed without."""
+    n_axes = np.ndim(x)
+    if axes is None:
+        order = tuple(range(n_axes))[::-1]
+    else:
+        order = tuple(normalise_axis("transpose", n_axes, a) for a in axes)
+    if sorted(order) != list(range(n_axes)):
+        raise ShapeError(f"transpose: axes {axes} is no order of the {n_axes} axes of x")
+    return x if order == tuple(range(n_axes)) else _transpose(x, axes=order)
+
+
+def swapaxes(x: Any, first: int, second: int) -> Any:
+    """z = x with two axes exchanged."""
+    n_axes = np.ndim(x)
+    i, j = (normalise_axis("swapaxes", n_axes, a) for a in (first, second))
+    order = list(range(n_axes))
+    order[i], order[j] = j, i
+    return transpose(x, order)
+
+
+def expand_dims(x: Any, axis: int) -> Any:
+    """z = x with a new axis of size 1 at `axis`."""
+    shape = np.shape(x)
+    i = normalise_axis("expand_dims", len(shape) + 1, axis)
+    return reshape(x, (*shape[:i], 1, *shape[i:]))
+
+
+def squeeze(x: Any, axis: int) -> Any:
+    """z = x without its axis `axis`, which must have size 1."""
+    shape = np.shape(x)
+    i = normalise_axis("squeeze", len(shape), axis)
+    if shape[i] != 1:
+        raise ShapeError(f"squeeze: axis {axis} of x has size {shape[i]}, x has shape {shape}")
+    return reshape(x, shape[:i] + shape[i + 1 :])
+
+
+def _broadcast_to_backward(g: Any, z: Any, x: Any, *, shape: Shape) -> Any:
+    return g  # of shape `shape`; summed to x's by the caller
+
+
+@declare(
+    shape=lambda x, *, shape: shape,
+    backward=_broadcast_to_backward,
+    examples=[
+        Example((Sample((4,)),), {"shape": (3, 4)}),
+        Example((Sample((3, 1)),), {"shape": (2, 3, 4)}),
+        Example((Sample(()),), {"shape": (2, 3)}),
+    ],
+)
+def _broadcast_to(x: Any, *, shape: Shape) -> Any:
+    """z = x repeated to a larger shape."""
+    return np.broadcast_to(x, shape)
+
+
+def broadcast_to(x: Any, shape: Sequence[IntLike]) -> Any:
+    """z = x repeated to `shape` by NumPy's broadcasting rule."""
+    have, want = np.shape(x), tuple(operator.index(n) for n in shape)
+    try:
+        fits = np.broadcast_shapes(have, want) == want
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ShapeError(f"broadcast_to: x has shape {have}; it does not broadcast to {want}")
+    return x if want == have else _broadcast_to(x, shape=want)
+
+
+# ---- joins and cuts -------------------------------------------------------------------
+
+
+def _concat_shape(*shapes: Shape, axis: int) -> Shape:
+    first = shapes[0]
+    for i, shape in enumerate(shapes):
+        others = shape[:axis] + shape[axis + 1 :]
+        if len(shape) != len(first) or others != first[:axis] + first[axis + 1 :]:
+            raise ShapeError(
+                f"concat: along axis {axis}, parts[0] has shape {first}, "
+                f"but parts[{i}] has shape {shape}"
+            )
+    return (*first[:axis], builtin_sum(s[axis] for s in shapes), *first[axis + 1 :])
+
+
+builtin_sum = sum  # this module's neighbours shadow it
+
+
+def _concat_backward(g: Any, z: Any, *parts: Any, axis: int, position: int) -> Any:
+    start = builtin_sum(np.shape(p)[axis] for p in parts[:position])
+    stop = start + np.shape(parts[position])[axis]
+    return getitem(g, (*[slice(None)] * axis, slice(start, stop)))
+
+
+@declare(
+    shape=_concat_shape,
+    backward=_concat_backward,
+    examples=[
+        Example((Sample((3, 2)), Sample((3, 5))), {"axis": 1}),
+        Example((Sample((2, 3)), Sample((1, 3)), Sample((4, 3))), {"axis": 0}),
+        Example((Sample((2, 1, 3)), Sample((2, 4, 3)), Sample((2, 0, 3))), {"axis": 1}),
+        Example((Sample((5,)),), {"axis": 0}),
+    ],
+)
+def _concat(*parts: Any, axis: int) -> Any:
+    """z = the parts one after the other along an axis."""
+    return np.concatenate(parts, axis=axis)
+
+
+def concat(parts: Sequence[Any], axis: int = -1) -> Any:
+    """z = the parts one after the other along `axis`; the other sizes must agree."""
+    parts = tuple(parts)
+    if not parts:
+        raise ShapeError("concat: there are no parts")
+    return _concat(*parts, axis=normalise_axis("concat", np.ndim(parts[0]), axis))
+
+
+def stack(parts: Sequence[Any], axis: int = 0) -> Any:
+    """z = the parts, all of one shape, side by side along a new axis."""
+    return concat([expand_dims(part, axis) for part in parts], axis)
+
+
+def split(x: Any, sections: int | Sequence[int], axis: int = -1) -> list[Any]:
+    """Cut x along `axis`: into n equal parts, or before each of the given positions.
+
+    Raises ShapeError if n does not divide the size, or positions are not in order.
+    """
+    shape = np.shape(x)
+    i = normalise_axis("split", len(shape), axis)
+    size = shape[i]
+    if isinstance(sections, (int, np.integer)):
+        if sections < 1 or size % sections:
+            raise ShapeError(f"split: axis {axis} of size {size} has no {sections} equal parts")
+        cuts = [size // sections * k for k in range(int(sections) + 1)]
+    else:
+        cuts = [0, *(operator.index(c) for c in sections), size]
+        if sorted(cuts) != cuts:
+            raise ShapeError(f"split: positions {sections} are not in order within 0 .. {size}")
+    return [
+        getitem(x, (*[slice(None)] * i, slice(start, stop)))
+        for start, stop in zip(cuts[:-1], cuts[1:], strict=True)
+    ]
+
+
+@declare(
+    shape=lambda x, *, index: indexed_shape(x, index),
+    backward=lambda g, z, x, *, index: scatter_slice(g, index=index, shape=np.shape(x)),
+    examples=[
+        Example((Sample((3, 4)),), {"index": ((0, 3, 1), (1, 3, 1))}),
+        Example((Sample((5, 4)),), {"index": ((4, -1, -2), 2)}),
+        Example((Sample((2, 3, 4)),), {"index": (1, None, (0, 3, 2), (0, 4, 1))}),
+    ],
+)
+def _getitem(x: Any, *, index: Index) -> Any:
+    """z = x[index], basic indexing."""
+    return x[to_numpy(index)]
+
+
+def getitem(x: Any, index: Any) -> Any:
+    """z = x[index] for integers, slices, None and Ellipsis.
+
+    Raises
+    ------
+    IndexRangeError
+        If an integer is out of range, there are too many indices, or one is an array
+        (for rows by an integer array use :func:`take`, for masks :func:`where`).
+    """
+    shape = np.shape(x)
+    normal = normalise_index(shape, index)
+    whole = tuple((0, n, 1) for n in shape)
+    return x if normal == whole else _getitem(x, index=normal)
+
+
+def _scatter_slice_shape(x: Shape, *, index: Index, shape: Shape) -> Shape:
+    return shape
+
+
+@declare(
+    shape=_scatter_slice_shape,
+    backward=lambda g, z, x, *, index, shape: _getitem(g, index=index),
+    examples=[
+        Example((Sample((3, 2)),), {"index": ((0, 3, 1), (1, 3, 1)), "shape": (3, 4)}),
+        Example((Sample((3,)),), {"index": ((4, -1, -2), 2), "shape": (5, 4)}),
+    ],
+)
+def scatter_slice(x: Any, *, index: Index, shape: Shape) -> Any:
+    """z = zeros, but z[index] = x: the adjoint of a slice."""
+    z = np.zeros(shape, dtype=x.dtype)
+    z[to_numpy(index)] = x
+    return z
+
+
+def _row_numbers(name: str, rows: Any, n_rows: int) -> Any:
+    numbers = np.asarray(rows).real
+    whole = numbers.astype(np.intp)
+    bad = (whole != numbers) | (whole < -n_rows) | (whole >= n_rows)
+    if bad.any():
+        raise IndexRangeError(
+            f"{name}: row {numbers[bad].flat[0]} is no row of an array of {n_rows} rows"
+        )
+    return whole
+
+
+def _take_shape(x: Shape, rows: Shape) -> Shape:
+    if not x:
+        raise ShapeError("take: x has no rows, it is a scalar")
+    return rows + x[1:]
+
+
+@declare(
+    shape=_take_shape,
+    backward=(
+        lambda g, z, x, rows: scatter_rows(g, rows, n_rows=np.shape(x)[0]),
+        None,
+    ),
+    reads="rows",
+    examples=[
+        Example((Sample((4, 3)), Sample((6,), 0, 4, "integer"))),
+        Example((Sample((4, 2, 3)), Sample((2, 2), -4, 4, "integer"))),
+        Example((Sample((4,)), Sample((), 0, 4, "integer"))),
+    ],
+)
+def take(x: Any, rows: Any) -> Any:
+    """z = x[rows]: rows of x by number; a row taken twice gets both gradients.
+
+    x : shape (n, ...); rows : integers in -n ... n - 1, of any shape; z : shape
+    rows.shape + x.shape[1:]. Raises IndexRangeError when computed, if a row does not exist.
+    """
+    return x[_row_numbers("take", rows, x.shape[0])]
+
+
+def _scatter_rows_shape(x: Shape, rows: Shape, *, n_rows: int) -> Shape:
+    if x[: len(rows)] != rows:
+        raise ShapeError(f"scatter_rows: x has shape {x}, rows has shape {rows}")
+    return (n_rows, *x[len(rows) :])
+
+
+@declare(
+    shape=_scatter_rows_shape,
+    backward=(lambda g, z, x, rows, *, n_rows: take(g, rows), None),
+    reads="rows",
+    examples=[
+        Example((Sample((6, 3)), Sample((6,), 0, 4, "integer")), {"n_rows": 4}),
+        Example((Sample((2, 2, 3)), Sample((2, 2), -4, 4, "integer")), {"n_rows": 4}),
+    ],
+)
+def scatter_rows(x: Any, rows: Any, *, n_rows: int) -> Any:
+    """z = zeros with n rows, to which each x is added at its row: the adjoint of take."""
+    z = np.zeros((n_rows, *x.shape[np.ndim(rows) :]), dtype=x.dtype)
+    np.add.at(z, _row_numbers("scatter_rows", rows, n_rows), x)
+    return z
