@@ -1,0 +1,38 @@
+"""Reverse-mode automatic differentiation for float64 on the CPU.
+
+With this library one can build an explicit graph of nodes, compute it forward, and send
+gradients backward through it::
+
+    x = Tensor([[0.5, -1.0]])
+    w = Tensor([[0.1], [0.2]])
+    loss = square(tanh(x @ w)).sum()
+    loss.backward()
+    w.gradient
+
+Entry points: :class:`Tensor`; the ops, which work on nodes and arrays alike; :func:`backward`,
+:func:`gradients`, :func:`reset`; :func:`use_backend`. Layers are in :mod:`autodiff.nn`, update rules in
+:mod:`autodiff.optim`, pictures in :mod:`autodiff.draw`, checks in :mod:`autodiff.check`.
+"""
+
+from __future__ import annotations
+
+from autodiff.backend import available_backends, get_backend, set_default_backend, use_backend
+from autodiff.graph import backward, gradients, reset
+from autodiff.node import Node, Tensor
+from autodiff.ops import *  # noqa: F403
+from autodiff.ops import __all__ as _ops
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Node",
+    "Tensor",
+    "available_backends",
+    "backward",
+    "get_backend",
+    "gradients",
+    "reset",
+    "set_default_backend",
+    "use_backend",
+    *_ops,
+]

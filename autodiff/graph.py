@@ -1,0 +1,458 @@
+"""The passes over a graph: forward, backward, gradients as nodes, reset.
+
+The idea of the library lives here. In a backward pass a node **waits until all of its
+parents have sent their gradients, sums them, and only then pushes down**, once. What
+waits is an edge, not a parent: ``x * x`` sends to ``x`` twice.
+
+How a node counts. ``_awaited`` is the number of edges it still waits for; 0 when its sum
+is complete; -1 when there is no sum, or an old one that the next gradient replaces.
+The first gradient of a pass begins a new *round* of the node, and every edge remembers
+the round in which it sent last. So an edge that sends again after its reader was
+computed anew begins the next round, and an edge that would be counted twice is noticed.
+
+How values age. Every assignment and every computed value carries a tick of one counter. A
+value is stale if one of its inputs has a later tick. An *epoch* ends with every
+assignment; a node that was found fresh in the present epoch need not be looked at again.
+
+Nothing here recurses, and every walk is linear in the number of edges.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from autodiff.array import as_float64
+from autodiff.backend import Backend, get_backend
+from autodiff.errors import (
+    BackwardTwiceError,
+    GradientError,
+    IncompleteGradientError,
+    ShapeError,
+    StaleValueError,
+    UnassignedError,
+)
+from autodiff.op import OPS
+from autodiff.ops.rules import input_gradient
+
+if TYPE_CHECKING:
+    from autodiff.node import Edge, Node
+
+__all__ = ["Observer", "ancestors", "backward", "forward", "gradients", "observe", "reset"]
+
+ticks = itertools.count(1)
+_epoch = object()
+
+
+def new_epoch() -> int:
+    """A tensor was assigned: nothing is known to be fresh. Returns the tick of it."""
+    global _epoch
+    _epoch = object()
+    return next(ticks)
+
+
+class Observer(Protocol):
+    """Is told of every step of the passes that run within :func:`observe`."""
+
+    def forward(self, node: Node, value: Any) -> None:
+        """`node` was computed; `value` is not stored yet."""
+
+    def backward(self, node: Node, gradients: Sequence[Any]) -> None:
+        """`node` is about to send `gradients` to its inputs (None: nothing is sent)."""
+
+    def assign(self, tensor: Node, value: Any) -> Any:
+        """`tensor` is about to be assigned; returns what to store, or None for no opinion."""
+
+
+_observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
+
+
+@contextmanager
+def observe(observer: Observer) -> Iterator[None]:
+    """Tell `observer` of all that is computed within a ``with`` block, in this thread."""
+    token = _observer.set(observer)
+    try:
+        yield
+    finally:
+        _observer.reset(token)
+
+
+def current_observer() -> Observer | None:
+    """The observer in force, if any."""
+    return _observer.get()
+
+
+# ---- walks ----------------------------------------------------------------------------
+
+
+def ancestors(roots: Iterable[Node], follow: Callable[[Node], bool] | None = None) -> list[Node]:
+    """`roots` and all nodes they are computed from, inputs before readers.
+
+    `follow` says of a node whether to go into its inputs, and to list it at all.
+    """
+    order: list[Node] = []
+    seen: set[Node] = set()
+    stack = [(root, False) for root in reversed(list(roots))]
+    while stack:
+        node, inputs_done = stack.pop()
+        if inputs_done:
+            order.append(node)
+        elif node not in seen and (follow is None or follow(node)):
+            seen.add(node)
+            stack.append((node, True))
+            stack.extend((x, False) for x in reversed(node.inputs) if x not in seen)
+    return order
+
+
+# ---- forward --------------------------------------------------------------------------
+
+
+def forward(root: Node, backend: str | Backend | None = None) -> None:
+    """Compute `root` and whatever it needs that is missing or stale.
+
+    Raises
+    ------
+    UnassignedError
+        If a tensor below has no value; nothing has been computed then.
+    """
+    epoch = _epoch
+    if root._checked is epoch:
+        return
+    run = get_backend(backend).forward
+    observer = _observer.get()
+    tick = next(ticks)
+    for node in _plan(root, epoch):
+        age = node._tick
+        for x in node.inputs:
+            if x._tick > age:
+                value = run(node.op, [x._value for x in node.inputs])
+                if observer is not None:
+                    observer.forward(node, value)
+                node._value = value
+                node._tick = tick
+                node._awaited = -1
+                node._gradient = None
+                break
+        node._checked = epoch
+
+
+def _plan(root: Node, epoch: object) -> Sequence[Node]:
+    """The computed nodes that `root` needs and that are not known to be fresh, in order.
+
+    It is kept with the root: a graph never changes below a node. What the walk left out
+    because it was fresh must be fresh next time too, else the walk is repeated. So all
+    kept plans together are not larger than the graph, however many roots it has.
+    """
+    if root._plan is not None:
+        order, left_out = root._plan
+        if all(node._checked is epoch for node in left_out):
+            return order
+    fresh: list[Node] = []
+
+    def follow(node: Node) -> bool:
+        if node._checked is epoch:
+            fresh.append(node)
+            return False
+        if node.op is None and node._value is None:
+            raise UnassignedError(f"{node.describe()} was never assigned a value; call assign()")
+        return node.op is not None
+
+    order = ancestors([root], follow)
+    root._plan = order, fresh
+    return order
+
+
+def _require_fresh(root: Node, backend: str | Backend | None) -> None:
+    """See to it that `root` and all below it have values of the present tensors."""
+    epoch = _epoch
+    if root._checked is epoch:
+        return
+    if root._value is None:
+        forward(root, backend)
+        return
+    walked = ancestors([root], lambda node: node._checked is not epoch and node.op is not None)
+    for node in walked:
+        for x in node.inputs:
+            if x._tick > node._tick or x._value is None:
+                raise StaleValueError(
+                    f"backward from {root.describe()}: the value of {node.describe()} is older "
+                    f"than its input {x.describe()}; call forward() after assign()"
+                )
+    for node in walked:
+        node._checked = epoch
+
+
+# ---- backward -------------------------------------------------------------------------
+
+
+def backward(
+    seeds: Mapping[Node, Any] | Node, *, backend: str | Backend | None = None
+) -> None:
+    """One backward pass from several outputs, each with its own gradient.
+
+    Every node waits for just those edges that a gradient will come along in this pass,
+    so readers that take no part (a prediction that is not in the loss) hold up nothing.
+
+    Parameters
+    ----------
+    seeds : ``{node: gradient}``, gradients of the shape of their node; 1.0 or None stands
+        for ones if the node has a single element. A node alone stands for ``{node: 1.0}``.
+
+    Raises
+    ------
+    ShapeError
+        If a gradient does not have its node's shape.
+    StaleValueError
+        If a tensor was assigned since the values were computed.
+    BackwardTwiceError
+        If a node has already pushed in this pass: call ``reset()``, or give all seeds at once.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> x = autodiff.Tensor([1.0, 2.0])
+    >>> autodiff.backward({(x * x).sum(): 1.0})
+    >>> x.gradient
+    array([2., 4.])
+    """
+    pairs = dict(seeds) if isinstance(seeds, Mapping) else {seeds: None}
+    checked = {node: _seed_gradient(node, g) for node, g in pairs.items()}
+    for node in checked:
+        _require_fresh(node, backend)
+    counts = _reachable_edges(checked)
+    _check_new_pass(checked, counts)
+    _run(checked, counts, backend)
+
+
+def push(
+    node: Node, gradient: Any, sender: str | None, backend: str | Backend | None
+) -> None:
+    """Send `node` one gradient from outside; it and what it completes push down.
+
+    This is the post's style: every node waits for all of its living parents, and for the
+    outside senders that it was told of by ``register``.
+    """
+    seed = _seed_gradient(node, gradient)
+    _require_fresh(node, backend)
+    if node._awaited == 0 and (sender is None or sender not in node.senders):
+        raise BackwardTwiceError(
+            f"{node.describe()} has pushed its gradient down already; call reset() before another "
+            "pass, register() outside senders before the first, or use "
+            "autodiff.backward({node: gradient, ...})"
+        )
+    if sender is not None and sender not in node.senders:
+        raise GradientError(
+            f"{node.describe()} does not wait for {sender!r}; call register({sender!r}) first"
+        )
+    _run({node: seed}, None, backend, sender)
+
+
+def _seed_gradient(node: Node, gradient: Any) -> Any:
+    if not node.needs_gradient:
+        raise GradientError(f"{node.describe()} is constant: no gradient can be sent to it")
+    if gradient is None or np.ndim(gradient) == 0:
+        if node.size != 1:
+            raise ShapeError(
+                f"backward: {node.describe()} has shape {node.shape}: give a gradient of that shape"
+            )
+        return np.full(node.shape, 1.0 if gradient is None else as_float64(gradient, "gradient"))
+    if np.shape(gradient) != node.shape:
+        raise ShapeError(
+            f"backward: the gradient has shape {np.shape(gradient)}, {node.describe()} has shape "
+            f"{node.shape}"
+        )
+    return as_float64(gradient, "gradient").copy()
+
+
+def _reachable_edges(seeds: Iterable[Node]) -> dict[Node, int]:
+    """For every node that the seeds send to: along how many edges (a seed is one more)."""
+    counts: dict[Node, int] = {}
+    stack = list(seeds)
+    for node in stack:
+        counts[node] = 1
+    while stack:
+        node = stack.pop()
+        for x, wanted in zip(node.inputs, node.needed, strict=True):
+            if wanted:
+                if x in counts:
+                    counts[x] += 1
+                else:
+                    counts[x] = 1
+                    stack.append(x)
+    return counts
+
+
+def _check_new_pass(seeds: Iterable[Node], counts: Mapping[Node, int]) -> None:
+    """Refuse before anything changes: half-finished rounds, and pushing twice."""
+    for node in seeds:
+        if node._awaited == 0:
+            raise _twice(node)
+    for node in counts:
+        if node._awaited > 0:
+            raise _half_finished(node)
+        for x, edge in zip(node.inputs, node._edges, strict=True):
+            if edge is not None and x._awaited == 0 and edge.round != x._round:
+                raise _twice(x)
+
+
+def _twice(node: Node) -> BackwardTwiceError:
+    return BackwardTwiceError(
+        f"{node.describe()} has its complete gradient of an earlier backward pass over the same "
+        "values; call reset() before another pass, or seed all outputs in one "
+        "autodiff.backward({node: gradient, ...})"
+    )
+
+
+def _half_finished(node: Node) -> IncompleteGradientError:
+    return IncompleteGradientError(
+        f"an earlier backward pass is unfinished: {waiting_message(node)}; call reset()"
+    )
+
+
+def waiting_message(node: Node) -> str:
+    """Who waits for whom, for error messages."""
+    names = [f"{parent.describe()}" for parent, _ in node.waiting_for]
+    names += [f"the outside sender {s!r}" for s, sent in node.senders.items() if sent != node._round]
+    return f"{node.describe()} still waits for {', '.join(names) or 'a gradient from outside'}"
+
+
+def _run(
+    seeds: Mapping[Node, Any],
+    counts: Mapping[Node, int] | None,
+    backend: str | Backend | None,
+    sender: str | None = None,
+) -> None:
+    """Push gradients down as far as they go; on any error leave no half-made sums."""
+    try:
+        _push_down(seeds, counts, get_backend(backend), sender)
+    except BaseException:
+        reset(*seeds)
+        raise
+
+
+def _push_down(
+    seeds: Mapping[Node, Any],
+    counts: Mapping[Node, int] | None,
+    backend: Backend,
+    sender: str | None,
+) -> None:
+    add, run = OPS["add"].bind(), backend.forward
+    run_backward, observer = backend.backward, _observer.get()
+    ready: list[Node] = []
+    for node, g in seeds.items():
+        if node._awaited < 0 or (sender is not None and node.senders[sender] == node._round):
+            _begin(node, g, _expected(node, counts))
+        else:
+            node._gradient = run(add, (node._gradient, g))
+        if sender is not None:
+            node.senders[sender] = node._round
+        if counts is not None or sender is not None:
+            node._awaited -= 1  # the gradient from outside is one of those it waits for
+        if node._awaited == 0:
+            ready.append(node)
+    while ready:
+        node = ready.pop()
+        inputs = node.inputs
+        if not inputs:
+            continue
+        sent = run_backward(
+            node.op, node._gradient, node._value, [x._value for x in inputs], node.needed
+        )
+        if observer is not None:
+            observer.backward(node, sent)
+        for x, edge, g in zip(inputs, node._edges, sent, strict=True):
+            if edge is None:
+                continue
+            awaited = x._awaited
+            if awaited > 0:
+                if edge.round == x._round:
+                    raise _half_finished(x)
+                x._gradient = run(add, (x._gradient, g))
+            elif awaited < 0 or edge.round == x._round:
+                awaited = _expected(x, counts)
+                _begin(x, g, awaited)
+            else:
+                raise _twice(x)
+            edge.round = x._round
+            x._awaited = awaited = awaited - 1
+            if awaited == 0:
+                ready.append(x)
+
+
+def _expected(node: Node, counts: Mapping[Node, int] | None) -> int:
+    """How many gradients will come to `node` in the pass that begins."""
+    if counts is not None:
+        return counts[node]
+    return len(node._parents) + len(node.senders)
+
+
+def _begin(node: Node, gradient: Any, awaited: int) -> None:
+    """The first gradient of a round: it is stored, the others will be added."""
+    node._round += 1
+    node._gradient = gradient
+    node._awaited = awaited
+
+
+def reset(*roots: Node) -> None:
+    """Forget the gradients of `roots` and of all nodes below them."""
+    for node in ancestors(roots):
+        node._awaited = -1
+        node._gradient = None
+
+
+# ---- gradients as nodes ---------------------------------------------------------------
+
+
+def gradients(y: Node, xs: Sequence[Node], seed: Any = None) -> list[Node]:
+    """dy/dx for each x, as nodes: they can be computed, and differentiated again.
+
+    The same rules that compute gradients of arrays are applied to nodes.
+
+    Parameters
+    ----------
+    y : a node; if it has more than one element, the gradient is that of sum(seed · y).
+    xs : nodes that y depends on; the gradient of one that it does not depend on is zero.
+    seed : node or array of y's shape; ones if not given.
+
+    Raises
+    ------
+    GradientError
+        If an x is constant.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> x = autodiff.Tensor(3.0)
+    >>> (first,) = autodiff.gradients(x * x * x, [x])
+    >>> (second,) = autodiff.gradients(first, [x])
+    >>> first.value, second.value
+    (array(27.), array(18.))
+    """
+    from autodiff.node import Tensor, lift
+
+    for x in xs:
+        if not x.needs_gradient:
+            raise GradientError(f"gradients: {x.describe()} is constant")
+    start = lift(np.ones(y.shape) if seed is None else seed)
+    if start.shape != y.shape:
+        raise ShapeError(f"gradients: seed has shape {start.shape}, y has shape {y.shape}")
+    order = ancestors([y], lambda node: node.needs_gradient)
+    wanted = set(xs)
+    for node in order:  # keep what leads to an x
+        if any(x in wanted and needed for x, needed in zip(node.inputs, node.needed, strict=True)):
+            wanted.add(node)
+    sums: dict[Node, Node] = {y: start}
+    for node in reversed(order):
+        g = sums.get(node)
+        if g is None or node.op is None or node not in wanted:
+            continue
+        for position, (x, needed) in enumerate(zip(node.inputs, node.needed, strict=True)):
+            if needed and x in wanted:
+                term = input_gradient(node.op, position, g, node, node.inputs)
+                sums[x] = sums[x] + term if x in sums else lift(term)
+    return [sums.get(x) or Tensor(np.zeros(x.shape), constant=True) for x in xs]
