@@ -146,6 +146,7 @@ def test_idx_any_shape_and_any_wrong_length(tmp_path_factory, shape, draw):
 
 
 GOOD = idx_bytes(np.arange(6, dtype=np.uint8).reshape(2, 3))
+PACKED = gzip.compress(GOOD, mtime=0)
 
 
 @pytest.mark.parametrize(
@@ -155,6 +156,7 @@ GOOD = idx_bytes(np.arange(6, dtype=np.uint8).reshape(2, 3))
         (b"\0\0\x08", "no IDX file"),
         (b"PK\3\4", "no IDX file: it begins with 50 4b 03 04"),
         (b"\0\1" + GOOD[2:], "no IDX file"),
+        (b"\1\0" + GOOD[2:], "no IDX file"),
         (b"\0\0\x0a\2" + GOOD[4:], "unknown IDX type 0x0a"),
         (b"\0\0\x08\0" + GOOD[4:], "0 axes"),
         (b"\0\0\x08\xff" + bytes(4 * 255), "255 axes"),
@@ -163,10 +165,11 @@ GOOD = idx_bytes(np.arange(6, dtype=np.uint8).reshape(2, 3))
         (GOOD + b"x", "too long"),
         (b"\0\0\x08\3" + b"\xff" * 12, "truncated"),
         (b"\0\0\x08\4" + bytes(4) + b"\xff" * 12, "not possible"),
-        (gzip.compress(GOOD)[:-9], "damaged gzip"),
-        (gzip.compress(GOOD)[:-5] + b"12345", "damaged gzip"),
+        (PACKED[:-9], "damaged gzip"),
+        (PACKED[:-5] + b"12345", "damaged gzip"),
+        (PACKED[:10] + b"\xff" * 20, "damaged gzip"),
         (b"\x1f\x8b rubbish rubbish", "damaged gzip"),
-        (gzip.compress(GOOD[:-1]), "truncated"),
+        (gzip.compress(GOOD[:-1], mtime=0), "truncated"),
     ],
 )
 def test_idx_damage_is_named(tmp_path, content, message):
@@ -264,6 +267,7 @@ def test_one_hot_rows_of_the_identity():
         ([0.0, 1.0], 3, "float64"),
         ([True], 2, "bool"),
         ([], None, "must be integers"),
+        (np.zeros(0, np.int64), None, "must be integers"),
     ],
 )
 def test_one_hot_refuses_what_is_no_class(labels, n, message):
