@@ -38,6 +38,7 @@ from autodiff.errors import (
     UnassignedError,
 )
 from autodiff.op import OPS
+from autodiff.operators import Operators
 from autodiff.ops.rules import input_gradient
 
 if TYPE_CHECKING:
@@ -59,6 +60,9 @@ def new_epoch() -> int:
 class Observer(Protocol):
     """Is told of every step of the passes that run within :func:`observe`."""
 
+    def wants(self, node: Node) -> bool:
+        """Whether to compute `node` even though its value is fresh."""
+
     def forward(self, node: Node, value: Any) -> None:
         """`node` was computed; `value` is not stored yet."""
 
@@ -67,6 +71,9 @@ class Observer(Protocol):
 
     def assign(self, tensor: Node, value: Any) -> Any:
         """`tensor` is about to be assigned; returns what to store, or None for no opinion."""
+
+    def read(self, tensor: Node) -> Any:
+        """The value of `tensor` is asked for; returns what to hand out, None: the value."""
 
 
 _observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
@@ -126,8 +133,10 @@ def forward(root: Node, backend: str | Backend | None = None) -> None:
     run = get_backend(backend).forward
     observer = _observer.get()
     tick = next(ticks)
-    for node in _plan(root, epoch):
+    for node in itertools.chain(_plan(root, epoch), (root,)):
         age = node._tick
+        if observer is not None and observer.wants(node):
+            age = 0
         for x in node.inputs:
             if x._tick > age:
                 value = run(node.op, [x._value for x in node.inputs])
@@ -142,11 +151,12 @@ def forward(root: Node, backend: str | Backend | None = None) -> None:
 
 
 def _plan(root: Node, epoch: object) -> Sequence[Node]:
-    """The computed nodes that `root` needs and that are not known to be fresh, in order.
+    """The computed nodes below `root` that are not known to be fresh, in order.
 
-    It is kept with the root: a graph never changes below a node. What the walk left out
-    because it was fresh must be fresh next time too, else the walk is repeated. So all
-    kept plans together are not larger than the graph, however many roots it has.
+    It is kept with the root: a graph never changes below a node. (The root itself is not
+    in it: a node that holds itself would stay when its last user lets it go.) What the walk
+    left out because it was fresh must be fresh next time too, else the walk is repeated.
+    So all kept plans together are not larger than the graph, however many roots it has.
     """
     if root._plan is not None:
         order, left_out = root._plan
@@ -163,6 +173,7 @@ def _plan(root: Node, epoch: object) -> Sequence[Node]:
         return node.op is not None
 
     order = ancestors([root], follow)
+    order.pop()
     root._plan = order, fresh
     return order
 
@@ -255,17 +266,22 @@ def push(
 def _seed_gradient(node: Node, gradient: Any) -> Any:
     if not node.needs_gradient:
         raise GradientError(f"{node.describe()} is constant: no gradient can be sent to it")
+    gradient = getattr(gradient, "value", gradient)  # of a node
     if gradient is None or np.ndim(gradient) == 0:
         if node.size != 1:
             raise ShapeError(
                 f"backward: {node.describe()} has shape {node.shape}: give a gradient of that shape"
             )
+        if isinstance(gradient, Operators):
+            return gradient.reshape(node.shape)
         return np.full(node.shape, 1.0 if gradient is None else as_float64(gradient, "gradient"))
     if np.shape(gradient) != node.shape:
         raise ShapeError(
             f"backward: the gradient has shape {np.shape(gradient)}, {node.describe()} has shape "
             f"{node.shape}"
         )
+    if isinstance(gradient, Operators):
+        return gradient  # a recorded value
     return as_float64(gradient, "gradient").copy()
 
 
@@ -318,7 +334,8 @@ def waiting_message(node: Node) -> str:
     """Who waits for whom, for error messages."""
     names = [f"{parent.describe()}" for parent, _ in node.waiting_for]
     names += [f"the outside sender {s!r}" for s, sent in node.senders.items() if sent != node._round]
-    return f"{node.describe()} still waits for {', '.join(names) or 'a gradient from outside'}"
+    missing = ", ".join(names) or "a reader that no longer exists"
+    return f"{node.describe()} still waits for {missing}"
 
 
 def _run(
@@ -455,4 +472,4 @@ def gradients(y: Node, xs: Sequence[Node], seed: Any = None) -> list[Node]:
             if needed and x in wanted:
                 term = input_gradient(node.op, position, g, node, node.inputs)
                 sums[x] = sums[x] + term if x in sums else lift(term)
-    return [sums.get(x) or Tensor(np.zeros(x.shape), constant=True) for x in xs]
+    return [sums[x] if x in sums else Tensor(np.zeros(x.shape), constant=True) for x in xs]

@@ -236,6 +236,9 @@ class Node(Operators):
         return self.forward()
 
     def _handed_out(self) -> Array:
+        observer = graph.current_observer()
+        if observer is not None and (recorded := observer.read(self)) is not None:
+            return recorded  # type: ignore[no-any-return]
         if self._value is None:
             raise UnassignedError(f"{self.describe()} was never assigned a value; call assign()")
         return read_only(self._value) if isinstance(self._value, np.ndarray) else self._value
@@ -402,7 +405,7 @@ class Tensor(Node):
             raise ShapeError("Tensor: give a value or a shape")
         if isinstance(shape, int):
             shape = (shape,)
-        buffer = None if value is None else np.array(as_float64(_value_of(value), "Tensor"))
+        buffer = None if value is None else _buffer(_value_of(value), "Tensor")
         size = buffer.shape if buffer is not None else tuple(int(n) for n in shape or ())
         if shape is not None and size != tuple(shape):
             raise ShapeError(f"Tensor: value has shape {size}, shape says {tuple(shape)}")
@@ -460,11 +463,21 @@ class Tensor(Node):
 
 def lift(value: Any) -> Node:
     """`value` itself if it is a node, else a constant tensor that holds a copy of it."""
-    return value if isinstance(value, Node) else Tensor(value, constant=True)
+    if isinstance(value, Node):
+        return value
+    literal = Tensor(value, constant=True)
+    if isinstance(literal._value, np.ndarray):
+        literal._value.flags.writeable = False  # nobody can reach it to assign it
+    return literal
 
 
 def _value_of(value: Any) -> Any:
     return value.value if isinstance(value, Node) else value
+
+
+def _buffer(value: Any, what: str) -> Any:
+    """A copy of `value` to own; a recorded value, which nobody can write to, is kept."""
+    return value if isinstance(value, Operators) else np.array(as_float64(value, what))
 
 
 def _alive(edges: set[Edge]) -> tuple[tuple[Node, int], ...]:
