@@ -55,8 +55,10 @@ def _reference() -> Backend:
 
 
 def _compiled() -> Backend:
-    from autodiff.backend.compiled import Compiled
-
+    try:
+        from autodiff.backend.compiled import Compiled
+    except ImportError as error:
+        raise BackendError(f"The compiled back end was not built ({error}).") from error
     return Compiled()
 
 
