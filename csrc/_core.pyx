@@ -1,0 +1,31 @@
+"""The compiled kernels, called one op at a time.
+
+`forward` and `backward` have the meaning of the methods of the reference back end. The
+first call for a bound op prepares a kernel, kept in its slot `kernel`: what kind of op
+it is, its attributes as C numbers. Later calls check the arrays, allocate the results
+and call the C functions of one table, the one of the instruction set in use.
+"""
+
+from cpython.object cimport PyObject
+from cpython.pystate cimport PyThreadState
+from libc.string cimport memcpy, memset
+
+import os
+import re
+
+cimport numpy as cnp
+
+import numpy as np
+
+from autodiff.errors import BackendError, IndexRangeError
+
+cnp.import_array()
+
+include "arrays.pxi"
+include "isa.pxi"
+include "elementwise.pxi"
+include "blas.pxi"
+include "matmul.pxi"
+include "reduce.pxi"
+include "move.pxi"
+include "dispatch.pxi"

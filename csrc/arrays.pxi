@@ -1,0 +1,176 @@
+# Arrays, and the C functions that loop over them.
+
+cdef extern from "Python.h":
+    PyObject** PySequence_Fast_ITEMS(object)
+    PyThreadState* PyEval_SaveThread() noexcept
+    void PyEval_RestoreThread(PyThreadState*) noexcept
+
+cdef extern from "arrays.h":
+    bint ad_is_array(PyObject*) noexcept
+    double* ad_data(PyObject*) noexcept
+    int ad_axes(PyObject*) noexcept
+    const ptrdiff_t* ad_shape(PyObject*) noexcept
+    ptrdiff_t ad_size(PyObject*) noexcept
+    bint ad_same_shape(int, const ptrdiff_t*, int, const ptrdiff_t*) noexcept
+    object ad_new(int, const ptrdiff_t*)
+
+cdef extern from "kernels.h":
+    ctypedef void (*ad_map)(
+        ptrdiff_t, const double*, ptrdiff_t, const double*, ptrdiff_t, const double*,
+        ptrdiff_t, double*) noexcept nogil
+
+    ctypedef struct ad_rule:
+        const char* reads
+        ad_map map
+
+    ctypedef struct ad_elementwise:
+        const char* name
+        int arity
+        ad_rule forward
+        ad_rule backward[3]
+
+    ctypedef void (*ad_reduce)(
+        ptrdiff_t, ptrdiff_t, ptrdiff_t, const double*, double*) noexcept nogil
+    ctypedef void (*ad_gemm)(
+        int, int, ptrdiff_t, ptrdiff_t, ptrdiff_t, double, const double*, ptrdiff_t,
+        const double*, ptrdiff_t, double, double*, ptrdiff_t) noexcept nogil
+    ctypedef void (*ad_rows)(ptrdiff_t, ptrdiff_t, const double*, double*) noexcept nogil
+    ctypedef void (*ad_rows_gx)(
+        ptrdiff_t, ptrdiff_t, const double*, const double*, double*) noexcept nogil
+
+    ctypedef struct ad_kernels:
+        const char* isa
+        const ad_elementwise* elementwise
+        ad_map divide
+        ad_map logsumexp_gx
+        ad_reduce sum
+        ad_reduce max
+        ad_rows logsumexp
+        ad_rows softmax
+        ad_rows log_softmax
+        void (*max_gx)(ptrdiff_t, ptrdiff_t, const double*, const double*, const double*,
+                       double*) noexcept nogil
+        ad_rows_gx softmax_gx
+        ad_rows_gx log_softmax_gx
+        ad_gemm gemm
+
+    enum:
+        AD_MAX_ISAS
+    int ad_usable_kernels(const ad_kernels**) noexcept
+
+cdef extern from "loops.h":
+    enum:
+        AD_MAX_AXES
+
+    ctypedef struct ad_loop:
+        int axes
+        ptrdiff_t size[AD_MAX_AXES]
+        ptrdiff_t step[3][AD_MAX_AXES]
+
+    ctypedef struct ad_groups:
+        int groups
+        ptrdiff_t size[AD_MAX_AXES]
+        unsigned char reduced[AD_MAX_AXES]
+
+    int ad_loop_broadcast(
+        ad_loop*, int, const ptrdiff_t*, int, const int*, const ptrdiff_t**) noexcept nogil
+    void ad_loop_map(const ad_loop*, ad_map, const double* const*, double*) noexcept nogil
+    void ad_loop_copy(const ad_loop*, const double*, double*) noexcept nogil
+    int ad_broadcast_shape(ptrdiff_t*, int, const int*, const ptrdiff_t**) noexcept nogil
+    void ad_group_axes(ad_groups*, int, const ptrdiff_t*, const unsigned char*) noexcept nogil
+    ptrdiff_t ad_reduce_work(const ad_groups*) noexcept nogil
+    void ad_reduce_groups(
+        const ad_groups*, ad_reduce, const double*, double*, double*) noexcept nogil
+    void ad_take(ptrdiff_t, ptrdiff_t, ptrdiff_t, const double*, const double*, double*) noexcept nogil
+    void ad_scatter(ptrdiff_t, ptrdiff_t, ptrdiff_t, const double*, const double*, double*) noexcept nogil
+    ptrdiff_t ad_bad_row(ptrdiff_t, ptrdiff_t, const double*) noexcept nogil
+
+
+# Work on fewer numbers than this keeps the GIL: letting go of it costs about 50 ns, and a
+# thread that waits for it then delays us further.
+cdef ptrdiff_t LARGE = 1 << 16
+
+
+cdef inline PyThreadState* let_go(ptrdiff_t work) noexcept:
+    """Release the GIL if the work pays for it. To be handed to `take_back`."""
+    return PyEval_SaveThread() if work >= LARGE else NULL
+
+
+cdef inline void take_back(PyThreadState* state) noexcept:
+    if state != NULL:
+        PyEval_RestoreThread(state)
+
+
+cdef object refuse(op, str what, PyObject* x):
+    """TypeError: `what` is not an array that the kernels can read."""
+    value = <object>x
+    found = type(value).__name__
+    if isinstance(value, np.ndarray):
+        found = f"{value.dtype.str} array of shape {value.shape}"
+    raise TypeError(
+        f"{op.name}: {what} must be a C-contiguous, aligned float64 array, got a {found}")
+
+
+cdef object misfit(op):
+    """TypeError: shapes that the shape rule would have refused."""
+    raise TypeError(f"{op.name}: the shapes of the arrays do not fit this op")
+
+
+cdef inline int check(op, PyObject** x, ptrdiff_t n) except -1:
+    cdef ptrdiff_t i
+    for i in range(n):
+        if not ad_is_array(x[i]):
+            refuse(op, f"input {i}", x[i])
+    return 0
+
+
+cdef inline object new_like(PyObject* x):
+    return ad_new(ad_axes(x), ad_shape(x))
+
+
+cdef inline object copy_as(PyObject* x, PyObject* like):
+    """A copy of x in the shape of `like`, of the same size."""
+    z = ad_new(ad_axes(like), ad_shape(like))
+    memcpy(ad_data(<PyObject*>z), ad_data(x), ad_size(x) * sizeof(double))
+    return z
+
+
+cdef inline ptrdiff_t product_of(int axes, const ptrdiff_t* shape) noexcept nogil:
+    cdef ptrdiff_t size = 1
+    cdef int i
+    for i in range(axes):
+        size *= shape[i]
+    return size
+
+
+cdef object buffer(ptrdiff_t size):
+    """Working memory: an array of that many numbers."""
+    return ad_new(1, &size)
+
+
+cdef int read_shape(object shape, ptrdiff_t* sizes) except -1:
+    """A tuple of sizes; returns how many."""
+    cdef int i
+    cdef int axes = len(shape)
+    if axes > AD_MAX_AXES:
+        raise TypeError(f"{axes} axes are more than {AD_MAX_AXES}")
+    for i in range(axes):
+        sizes[i] = shape[i]
+    return axes
+
+
+cdef class Kernel:
+    """What is prepared for one bound op. Subclasses: one for each kind of op.
+
+    The methods get borrowed references: x[0] ... x[n - 1] are the inputs, of which the
+    caller holds a tuple. They check what they read.
+    """
+
+    cdef object forward(self, op, PyObject** x, ptrdiff_t n):
+        raise NotImplementedError
+
+    cdef object gradient(
+        self, op, int i, PyObject* g, PyObject* z, PyObject** x, ptrdiff_t n
+    ):
+        """The gradient of input i, or None. g and the inputs are checked to be arrays."""
+        raise NotImplementedError

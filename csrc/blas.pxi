@@ -1,0 +1,83 @@
+# BLAS by SciPy: the function behind scipy.linalg.cython_blas.dgemm, looked up at first need.
+
+from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
+
+cdef extern from "blas.h":
+    ctypedef void (*ad_dgemm)() noexcept nogil
+    ad_dgemm ad_blas_dgemm
+    bint ad_blas_wide
+    double ad_blas_from
+    bint ad_wants_blas(ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
+    bint ad_fits_blas(ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
+    void ad_gemm_blas(
+        int, int, ptrdiff_t, ptrdiff_t, ptrdiff_t, double, const double*, ptrdiff_t,
+        const double*, ptrdiff_t, double, double*, ptrdiff_t) noexcept nogil
+    void ad_gemm_any(
+        ad_gemm, int, int, ptrdiff_t, ptrdiff_t, ptrdiff_t, double, const double*, ptrdiff_t,
+        const double*, ptrdiff_t, double, double*, ptrdiff_t) noexcept nogil
+    void ad_gemm_stack(
+        const ad_loop*, ad_gemm, int, int, ptrdiff_t, ptrdiff_t, ptrdiff_t, const double*,
+        ptrdiff_t, const double*, ptrdiff_t, double, double*, ptrdiff_t) noexcept nogil
+
+# Its arguments in order: I an integer's address, D a double's, whatever the types are called.
+SIGNATURE = re.compile(
+    r"void \(char \*, char \*, (?P<I>\w+) \*, (?P=I) \*, (?P=I) \*, (?P<D>\w+) \*, (?P=D) \*, "
+    r"(?P=I) \*, (?P=D) \*, (?P=I) \*, (?P=D) \*, (?P=D) \*, (?P=I) \*\)")
+
+cdef bint blas_sought = False
+
+
+cdef bint load_blas() except -1:
+    """Look for dgemm, once; false if there is none that we can call: then our own kernels
+    do all products."""
+    global blas_sought, ad_blas_dgemm, ad_blas_wide
+    if blas_sought:
+        return ad_blas_dgemm != NULL
+    blas_sought = True
+    try:
+        from scipy.linalg import cython_blas
+        capsule = cython_blas.__pyx_capi__["dgemm"]
+    except (ImportError, AttributeError, KeyError):
+        return False
+    cdef const char* name = PyCapsule_GetName(capsule)
+    found = SIGNATURE.fullmatch(name.decode())
+    if found is None:
+        return False
+    wide = "64" in found["I"]
+    if not wide and np.little_endian is False:
+        return False  # blas.h passes 64-bit integers, whose low half comes first
+    ad_blas_wide = wide
+    ad_blas_dgemm = <ad_dgemm>PyCapsule_GetPointer(capsule, name)
+    return True
+
+
+def _gemm(str how not None, bint ta, bint tb, double alpha, double[:, ::1] a,
+          double[:, ::1] b, double beta, double[:, ::1] c):
+    """c = alpha op(a) op(b) + beta c, in place, by "kernel" or "blas". For tests."""
+    cdef ptrdiff_t m = a.shape[1] if ta else a.shape[0]
+    cdef ptrdiff_t k = a.shape[0] if ta else a.shape[1]
+    cdef ptrdiff_t n = b.shape[0] if tb else b.shape[1]
+    if (b.shape[1] if tb else b.shape[0]) != k or c.shape[0] != m or c.shape[1] != n:
+        raise ValueError("the shapes do not fit")
+    if m == 0 or n == 0:
+        return
+    cdef double none = 0.0
+    cdef const double* a_p = &a[0, 0] if k > 0 else &none
+    cdef const double* b_p = &b[0, 0] if k > 0 else &none
+    if how == "kernel":
+        kernels.gemm(ta, tb, m, n, k, alpha, a_p, a.shape[1], b_p, b.shape[1], beta,
+                     &c[0, 0], n)
+    elif how == "blas" and load_blas():
+        ad_gemm_blas(ta, tb, m, n, k, alpha, a_p, max(a.shape[1], 1), b_p,
+                     max(b.shape[1], 1), beta, &c[0, 0], n)
+    else:
+        raise BackendError(f"no product by {how!r}")
+
+
+def _blas_from(double n):
+    """Set how many multiplications a product must have to go to BLAS. For tests; returns
+    the number before."""
+    global ad_blas_from
+    before = ad_blas_from
+    ad_blas_from = n
+    return before

@@ -1,0 +1,174 @@
+# Elementwise ops: a map over operands that broadcast, and gradients summed to the inputs.
+
+cdef enum:  # what a letter in `reads` stands for; inputs count on from INPUT
+    NOTHING = -1
+    GRADIENT = 0
+    OUTPUT = 1
+    PARAMETER = 2
+    INPUT = 3
+
+
+cdef class Elementwise(Kernel):
+    cdef int row                  # in the tables, the same for every instruction set
+    cdef int arity
+    cdef double parameter         # a constant of the op: power's exponent
+    cdef signed char reads[4][3]  # operands of the forward map, and of the gradients'
+    cdef bint passes[3]           # the gradient itself is the input's gradient
+    cdef bint stops[3]            # there is none
+
+    def __cinit__(self, int row, attributes):
+        cdef const ad_elementwise* entry = &usable[0].elementwise[row]
+        cdef int i
+        self.row = row
+        self.arity = entry.arity
+        self.parameter = attributes.get("exponent", 0.0)
+        self.decode(0, entry.forward.reads)
+        for i in range(entry.arity):
+            reads = entry.backward[i].reads
+            self.passes[i] = reads == b"same"
+            self.stops[i] = reads == b"none"
+            self.decode(i + 1, b"" if entry.backward[i].map == NULL else reads)
+
+    cdef int decode(self, int rule, bytes reads) except -1:
+        inputs = b"cxy" if self.arity == 3 else b"xy"
+        cdef int k
+        for k in range(3):
+            letter = reads[k:k + 1]
+            if letter == b"":
+                self.reads[rule][k] = NOTHING
+            elif letter in b"gzp":
+                self.reads[rule][k] = b"gzp".index(letter)
+            else:
+                self.reads[rule][k] = INPUT + inputs.index(letter)
+        return 0
+
+    cdef object forward(self, op, PyObject** x, ptrdiff_t n):
+        cdef ptrdiff_t[AD_MAX_AXES] common
+        cdef const ptrdiff_t* shape
+        cdef const ptrdiff_t* shapes[3]
+        cdef int[3] n_axes
+        cdef int axes, i
+        cdef bint same = True
+        if n != self.arity:
+            misfit(op)
+        check(op, x, n)
+        axes = ad_axes(x[0])
+        shape = ad_shape(x[0])
+        for i in range(1, <int>n):
+            if not ad_same_shape(axes, shape, ad_axes(x[i]), ad_shape(x[i])):
+                same = False
+        if not same:
+            for i in range(<int>n):
+                n_axes[i] = ad_axes(x[i])
+                shapes[i] = ad_shape(x[i])
+            axes = ad_broadcast_shape(common, <int>n, n_axes, shapes)
+            shape = common
+            if axes < 0:
+                misfit(op)
+        z = ad_new(axes, shape)
+        self.run(op, 0, kernels.elementwise[self.row].forward.map, NULL, NULL, x, axes, shape,
+                 ad_data(<PyObject*>z))
+        return z
+
+    cdef object gradient(
+        self, op, int i, PyObject* g, PyObject* z, PyObject** x, ptrdiff_t n
+    ):
+        cdef int axes = ad_axes(g)
+        cdef const ptrdiff_t* shape = ad_shape(g)
+        cdef bint same
+        if n != self.arity:
+            misfit(op)
+        if self.stops[i]:
+            return None
+        same = ad_same_shape(axes, shape, ad_axes(x[i]), ad_shape(x[i]))
+        if self.passes[i]:
+            return copy_as(g, x[i]) if same else sum_to(op, g, x[i])
+        full = ad_new(axes, shape)
+        self.run(op, i + 1, kernels.elementwise[self.row].backward[i].map, g, z, x, axes, shape,
+                 ad_data(<PyObject*>full))
+        return full if same else sum_to(op, <PyObject*>full, x[i])
+
+    cdef int run(
+        self, op, int rule, ad_map fn, PyObject* g, PyObject* z, PyObject** x, int axes,
+        const ptrdiff_t* shape, double* out
+    ) except -1:
+        """Apply a map to its operands, broadcast to `shape`."""
+        cdef const double* data[3]
+        cdef const ptrdiff_t* shapes[3]
+        cdef ptrdiff_t[3] step
+        cdef int[3] n_axes
+        cdef int k, what
+        cdef int operands = 0
+        cdef bint plain = True
+        cdef PyObject* operand
+        cdef ptrdiff_t size = product_of(axes, shape)
+        cdef PyThreadState* state
+        cdef ad_loop loop
+        for k in range(3):
+            what = self.reads[rule][k]
+            data[k] = NULL
+            step[k] = 0
+            if what == NOTHING:
+                continue
+            operands += 1
+            n_axes[k] = 0
+            shapes[k] = NULL
+            if what == PARAMETER:
+                data[k] = &self.parameter
+                continue
+            operand = g if what == GRADIENT else z if what == OUTPUT else x[what - INPUT]
+            if what == OUTPUT and not ad_is_array(z):
+                refuse(op, "the output", z)
+            data[k] = ad_data(operand)
+            n_axes[k] = ad_axes(operand)
+            shapes[k] = ad_shape(operand)
+            if ad_same_shape(axes, shape, n_axes[k], shapes[k]):
+                step[k] = 1
+            elif ad_size(operand) != 1 or n_axes[k] > axes:
+                plain = False
+        if not plain and ad_loop_broadcast(&loop, axes, shape, operands, n_axes, shapes) < 0:
+            misfit(op)
+        state = let_go(size)
+        if plain:
+            fn(size, data[0], step[0], data[1], step[1], data[2], step[2], out)
+        else:
+            ad_loop_map(&loop, fn, data, out)
+        take_back(state)
+        return 0
+
+
+cdef object sum_to(op, PyObject* g, PyObject* like):
+    """g summed over the axes along which an array shaped like `like` was broadcast."""
+    cdef unsigned char[AD_MAX_AXES] reduced
+    cdef const ptrdiff_t* shape = ad_shape(g)
+    cdef const ptrdiff_t* target = ad_shape(like)
+    cdef int axes = ad_axes(g)
+    cdef int missing = axes - ad_axes(like)
+    cdef int i
+    cdef ad_groups groups
+    if missing < 0:
+        misfit(op)
+    for i in range(axes):
+        reduced[i] = i < missing or (target[i - missing] == 1 and shape[i] != 1)
+        if not reduced[i] and target[i - missing] != shape[i]:
+            misfit(op)
+    z = ad_new(ad_axes(like), target)
+    ad_group_axes(&groups, axes, shape, reduced)
+    reduce_groups(&groups, kernels.sum, ad_data(g), ad_size(g), ad_data(<PyObject*>z))
+    return z
+
+
+cdef int reduce_groups(
+    const ad_groups* groups, ad_reduce reduce, const double* x, ptrdiff_t size, double* z
+) except -1:
+    cdef ptrdiff_t work = ad_reduce_work(groups)
+    cdef object memory
+    cdef double* work_p = NULL
+    cdef PyThreadState* state
+    if work > 0:
+        memory = buffer(work)
+        work_p = ad_data(<PyObject*>memory)
+    state = let_go(size)
+    ad_reduce_groups(groups, reduce, x, z, work_p)
+    take_back(state)
+    return 0

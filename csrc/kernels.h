@@ -1,0 +1,69 @@
+/* What the rest of the engine sees of the kernels: one table for each instruction set.
+ *
+ * Kernels cannot fail, allocate nothing that the caller sees, take raw pointers and
+ * sizes, and need no GIL. The same sources (*.inc) are compiled once for each
+ * instruction set; kernels.c picks a table.
+ */
+#ifndef AD_KERNELS_H
+#define AD_KERNELS_H
+
+#include <stddef.h>
+
+/* z[i] = f(a[i], b[i], c[i]); an operand of step 0 is one number for all i, of step 1 an
+ * array. Operands that f does not read are not touched. z may be an operand of step 1
+ * (exactly, in place), and must not overlap one otherwise. */
+typedef void (*ad_map)(ptrdiff_t n, const double *a, ptrdiff_t a_step, const double *b,
+                       ptrdiff_t b_step, const double *c, ptrdiff_t c_step, double *z);
+
+/* One line of elementwise.def: which map computes what from which operands.
+ * reads: one letter an operand: g z (gradient and value of the output), x y c (inputs),
+ * p (the op's parameter); "same": the gradient itself; "none": no gradient, no map. */
+typedef struct {
+    const char *reads;
+    ad_map map;
+} ad_rule;
+
+typedef struct {
+    const char *name;
+    int arity;
+    ad_rule forward;
+    ad_rule backward[3];
+} ad_elementwise;
+
+/* x[a, r, b] to z[a, b], over r. */
+typedef void (*ad_reduce)(ptrdiff_t a, ptrdiff_t r, ptrdiff_t b, const double *x, double *z);
+
+/* Over each row of x[rows, n], n > 0; and the gradient of that from g and z. */
+typedef void (*ad_rows)(ptrdiff_t rows, ptrdiff_t n, const double *x, double *z);
+typedef void (*ad_rows_gx)(ptrdiff_t rows, ptrdiff_t n, const double *g, const double *z,
+                           double *gx);
+
+/* C = alpha op(A) op(B) + beta C, all row-major; op(A) is m by k, op(B) k by n, and op
+ * transposes where t is not 0. C is not read where beta = 0. */
+typedef void (*ad_gemm)(int ta, int tb, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, double alpha,
+                        const double *a, ptrdiff_t lda, const double *b, ptrdiff_t ldb,
+                        double beta, double *c, ptrdiff_t ldc);
+
+typedef struct {
+    const char *isa;
+    const ad_elementwise *elementwise; /* ends at a name NULL */
+    ad_map divide;                     /* a / b */
+    ad_map logsumexp_gx;               /* g e^(x - z), of operands g, x, z */
+    ad_reduce sum;                     /* 0 where r = 0 */
+    ad_reduce max;                     /* r > 0; NaN if any is */
+    ad_rows logsumexp;                 /* z: one number a row */
+    ad_rows softmax;
+    ad_rows log_softmax;
+    void (*max_gx)(ptrdiff_t rows, ptrdiff_t n, const double *g, const double *z,
+                   const double *x, double *gx); /* g, z: one number a row */
+    ad_rows_gx softmax_gx;
+    ad_rows_gx log_softmax_gx;
+    ad_gemm gemm;
+} ad_kernels;
+
+#define AD_MAX_ISAS 3
+
+/* The tables that this machine can run, the best last; returns how many. */
+int ad_usable_kernels(const ad_kernels *usable[AD_MAX_ISAS]);
+
+#endif

@@ -1,0 +1,370 @@
+# Ops that move elements: one strided copy serves most; rows by number are loops of their own.
+
+cdef int contiguous_steps(int axes, const ptrdiff_t* shape, ptrdiff_t* step) except -1:
+    cdef ptrdiff_t size = 1
+    cdef int i
+    for i in range(axes - 1, -1, -1):
+        step[i] = size
+        size *= shape[i]
+    return 0
+
+
+cdef int copy(const ad_loop* loop, const double* x, double* z) except -1:
+    cdef PyThreadState* state = let_go(product_of(loop.axes, loop.size))
+    ad_loop_copy(loop, x, z)
+    take_back(state)
+    return 0
+
+
+cdef class Reshape(Kernel):
+    cdef int axes
+    cdef ptrdiff_t[AD_MAX_AXES] shape
+
+    def __cinit__(self, attributes):
+        self.axes = read_shape(attributes["shape"], self.shape)
+
+    cdef object forward(self, op, PyObject** x, ptrdiff_t n):
+        if n != 1:
+            misfit(op)
+        check(op, x, n)
+        if ad_size(x[0]) != product_of(self.axes, self.shape):
+            misfit(op)
+        z = ad_new(self.axes, self.shape)
+        memcpy(ad_data(<PyObject*>z), ad_data(x[0]), ad_size(x[0]) * sizeof(double))
+        return z
+
+    cdef object gradient(
+        self, op, int i, PyObject* g, PyObject* z, PyObject** x, ptrdiff_t n
+    ):
+        if n != 1 or ad_size(g) != ad_size(x[0]):
+            misfit(op)
+        return copy_as(g, x[0])
+
+
+cdef class BroadcastTo(Kernel):
+    cdef int axes
+    cdef ptrdiff_t[AD_MAX_AXES] shape
+
+    def __cinit__(self, attributes):
+        self.axes = read_shape(attributes["shape"], self.shape)
+
+    cdef object forward(self, op, PyObject** x, ptrdiff_t n):
+        cdef ad_loop loop
+        cdef ptrdiff_t step = 1
+        cdef int i, missing
+        cdef ptrdiff_t size
+        if n != 1:
+            misfit(op)
+        check(op, x, n)
+        missing = self.axes - ad_axes(x[0])
+        if missing < 0:
+            misfit(op)
+        loop.axes = self.axes
+        contiguous_steps(self.axes, self.shape, loop.step[0])
+        for i in range(self.axes - 1, -1, -1):
+            size = 1 if i < missing else ad_shape(x[0])[i - missing]
+            if size != 1 and size != self.shape[i]:
+                misfit(op)
+            loop.size[i] = self.shape[i]
+            loop.step[1][i] = 0 if size == 1 else step
+            step *= size
+        z = ad_new(self.axes, self.shape)
+        copy(&loop, ad_data(x[0]), ad_data(<PyObject*>z))
+        return z
+
+    cdef object gradient(
+        self, op, int i, PyObject* g, PyObject* z, PyObject** x, ptrdiff_t n
+    ):
+        if n != 1 or not ad_same_shape(self.axes, self.shape, ad_axes(g), ad_shape(g)):
+            misfit(op)
+        return sum_to(op, g, x[0])
+
+
+cdef class Transpose(Kernel):
+    cdef int axes
+    cdef int[AD_MAX_AXES] order
+    cdef int[AD_MAX_AXES] inverse
+
+    def __cinit__(self, attributes):
+        cdef int i
+        self.axes = len(attributes["axes"])
+        if sorted(attributes["axes"]) != list(range(self.axes)) or self.axes > AD_MAX_AXES:
+            raise TypeError(f"{attributes['axes']} is no order of axes")
+        for i in range(self.axes):
+            self.order[i] = attributes["axes"][i]
+            self.inverse[self.order[i]] = i
+
+    cdef object permuted(self, op, PyObject* x, const int* order):
+        cdef ad_loop loop
+        cdef ptrdiff_t[AD_MAX_AXES] step
+        cdef int i
+        if ad_axes(x) != self.axes:
+            misfit(op)
+        contiguous_steps(self.axes, ad_shape(x), step)
+        loop.axes = self.axes
+        for i in range(self.axes):
+            loop.size[i] = ad_shape(x)[order[i]]
+            loop.step[1][i] = step[order[i]]
+        contiguous_steps(self.axes, loop.size, loop.step[0])
+        z = ad_new(self.axes, loop.size)
+        copy(&loop, ad_data(x), ad_data(<PyObject*>z))
+        return z
+
+    cdef object forward(self, op, PyObject** x, ptrdiff_t n):
+        if n != 1:
+            misfit(op)
+        check(op, x, n)
+        return self.permuted(op, x[0], self.order)
+
+    cdef object gradient(
+        self, op, int i, PyObject* g, PyObject* z, PyObject** x, ptrdiff_t n
+    ):
+        if n != 1:
+            misfit(op)
+        return self.permuted(op, g, self.inverse)
+
+
+cdef class Concat(Kernel):
+    cdef int axis
+
+    def __cinit__(self, attributes):
+        self.axis = attributes["axis"]
+
+    cdef ptrdiff_t whole(self, op, PyObject** x, ptrdiff_t n) except -1:
+        """Size of the joined axis; every part must fit."""
+        cdef int axes, i
+        cdef ptrdiff_t k
+        cdef ptrdiff_t size = 0
+        if n == 0 or not 0 <= self.axis < ad_axes(x[0]):
+            misfit(op)
+        axes = ad_axes(x[0])
+        for k in range(n):
+            if ad_axes(x[k]) != axes:
+                misfit(op)
+            for i in range(axes):
+                if i != self.axis and ad_shape(x[k])[i] != ad_shape(x[0])[i]:
+                    misfit(op)
+            size += ad_shape(x[k])[self.axis]
+        return size
+
+    cdef object forward(self, op, PyObject** x, ptrdiff_t n):
+        cdef ptrdiff_t[AD_MAX_AXES] shape
+        cdef ptrdiff_t outer, row, width, i, k
+        cdef ptrdiff_t at = 0
+        cdef int axes
+        cdef double* z_p
+        cdef double* x_p
+        check(op, x, n)
+        width = self.whole(op, x, n)
+        axes = ad_axes(x[0])
+        memcpy(shape, ad_shape(x[0]), axes * sizeof(ptrdiff_t))
+        shape[self.axis] = width
+        z = ad_new(axes, shape)
+        z_p = ad_data(<PyObject*>z)
+        outer = product_of(self.axis, shape)
+        row = product_of(axes - self.axis, shape + self.axis)
+        for k in range(n):
+            x_p = ad_data(x[k])
+            width = product_of(axes - self.axis, ad_shape(x[k]) + self.axis)
+            for i in range(outer):
+                memcpy(z_p + i * row + at, x_p + i * width, width * sizeof(double))
+            at += width
+        return z
+
+    cdef object gradient(
+        self, op, int i, PyObject* g, PyObject* z, PyObject** x, ptrdiff_t n
+    ):
+        cdef ptrdiff_t outer, row, width, j
+        cdef ptrdiff_t at = 0
+        cdef int axes, k
+        cdef double* out
+        cdef const double* g_p = ad_data(g)
+        row = self.whole(op, x, n)
+        axes = ad_axes(x[0])
+        width = product_of(axes - self.axis - 1, ad_shape(x[0]) + self.axis + 1)
+        outer = product_of(self.axis, ad_shape(x[0]))
+        row *= width
+        if ad_size(g) != outer * row:
+            misfit(op)
+        for k in range(i):
+            at += ad_shape(x[k])[self.axis] * width
+        width *= ad_shape(x[i])[self.axis]
+        gx = new_like(x[i])
+        out = ad_data(<PyObject*>gx)
+        for j in range(outer):
+            memcpy(out + j * width, g_p + j * row + at, width * sizeof(double))
+        return gx
+
+
+cdef class Slice(Kernel):
+    """getitem and scatter_slice: what one does the other undoes."""
+
+    cdef bint scatters
+    cdef int items                      # axes of the whole array
+    cdef int axes                       # axes of the part
+    cdef ptrdiff_t[AD_MAX_AXES] start  # one an axis of the whole
+    cdef ptrdiff_t[AD_MAX_AXES] step
+    cdef ptrdiff_t[AD_MAX_AXES] count  # of numbers along it
+    cdef int[AD_MAX_AXES] source        # axis of the whole for an axis of the part, -1: new
+    cdef int shape_axes
+    cdef ptrdiff_t[AD_MAX_AXES] shape  # scatter_slice: of the whole
+
+    def __cinit__(self, bint scatters, attributes):
+        self.scatters = scatters
+        if len(attributes["index"]) > AD_MAX_AXES:
+            raise TypeError("too many indices")
+        for item in attributes["index"]:
+            if item is None:
+                self.source[self.axes] = -1
+                self.axes += 1
+                continue
+            if isinstance(item, tuple):
+                self.start[self.items], _, self.step[self.items] = item
+                self.count[self.items] = len(range(*item))
+                self.source[self.axes] = self.items
+                self.axes += 1
+            else:
+                self.start[self.items] = item
+                self.step[self.items] = 1
+                self.count[self.items] = 1
+            self.items += 1
+        if scatters:
+            self.shape_axes = read_shape(attributes["shape"], self.shape)
+
+    cdef ptrdiff_t plan(
+        self, op, int axes, const ptrdiff_t* shape, ad_loop* loop, int part, int whole
+    ) except -1:
+        """Fill the loop between the part and the whole, operands of these numbers; returns
+        where in the whole it starts."""
+        cdef ptrdiff_t[AD_MAX_AXES] step
+        cdef ptrdiff_t at = 0
+        cdef ptrdiff_t last
+        cdef int i
+        if axes != self.items:
+            misfit(op)
+        contiguous_steps(axes, shape, step)
+        for i in range(axes):
+            if self.count[i] == 0:
+                continue
+            last = self.start[i] + (self.count[i] - 1) * self.step[i]
+            if not (0 <= self.start[i] < shape[i] and 0 <= last < shape[i]):
+                misfit(op)
+            at += self.start[i] * step[i]
+        loop.axes = self.axes
+        for i in range(self.axes):
+            if self.source[i] < 0:
+                loop.size[i] = 1
+                loop.step[whole][i] = 0
+            else:
+                loop.size[i] = self.count[self.source[i]]
+                loop.step[whole][i] = self.step[self.source[i]] * step[self.source[i]]
+        contiguous_steps(self.axes, loop.size, loop.step[part])
+        return at if product_of(self.axes, loop.size) > 0 else 0
+
+    cdef object part_of(self, op, PyObject* x):
+        cdef ad_loop loop
+        cdef ptrdiff_t at = self.plan(op, ad_axes(x), ad_shape(x), &loop, 0, 1)
+        z = ad_new(self.axes, loop.size)
+        copy(&loop, ad_data(x) + at, ad_data(<PyObject*>z))
+        return z
+
+    cdef object whole_of(self, op, PyObject* x, int axes, const ptrdiff_t* shape):
+        cdef ad_loop loop
+        cdef double* z_p
+        cdef ptrdiff_t at = self.plan(op, axes, shape, &loop, 1, 0)
+        if not ad_same_shape(loop.axes, loop.size, ad_axes(x), ad_shape(x)):
+            misfit(op)
+        z = ad_new(axes, shape)
+        z_p = ad_data(<PyObject*>z)
+        memset(z_p, 0, product_of(axes, shape) * sizeof(double))
+        copy(&loop, ad_data(x), z_p + at)
+        return z
+
+    cdef object forward(self, op, PyObject** x, ptrdiff_t n):
+        if n != 1:
+            misfit(op)
+        check(op, x, n)
+        if self.scatters:
+            return self.whole_of(op, x[0], self.shape_axes, self.shape)
+        return self.part_of(op, x[0])
+
+    cdef object gradient(
+        self, op, int i, PyObject* g, PyObject* z, PyObject** x, ptrdiff_t n
+    ):
+        if n != 1:
+            misfit(op)
+        if self.scatters:
+            return self.part_of(op, g)
+        return self.whole_of(op, g, ad_axes(x[0]), ad_shape(x[0]))
+
+
+cdef class RowsByNumber(Kernel):
+    """take and scatter_rows: what one does the other undoes."""
+
+    cdef bint scatters
+    cdef ptrdiff_t n_rows  # scatter_rows: of the result
+
+    def __cinit__(self, bint scatters, attributes):
+        self.scatters = scatters
+        self.n_rows = attributes["n_rows"] if scatters else 0
+        if self.n_rows < 0:
+            raise TypeError(f"{self.n_rows} rows")
+
+    cdef object rows_taken(self, op, PyObject* x, PyObject* rows):
+        """z[i ...] = x[rows[i] ...]"""
+        cdef ptrdiff_t[2 * AD_MAX_AXES] shape
+        cdef int axes = ad_axes(rows)
+        cdef int x_axes = ad_axes(x)
+        if x_axes == 0 or axes + x_axes - 1 > AD_MAX_AXES:
+            misfit(op)
+        check_rows("take", ad_shape(x)[0], rows)
+        memcpy(shape, ad_shape(rows), axes * sizeof(ptrdiff_t))
+        memcpy(shape + axes, ad_shape(x) + 1, (x_axes - 1) * sizeof(ptrdiff_t))
+        z = ad_new(axes + x_axes - 1, shape)
+        ad_take(ad_shape(x)[0], product_of(x_axes - 1, ad_shape(x) + 1), ad_size(rows),
+                ad_data(rows), ad_data(x), ad_data(<PyObject*>z))
+        return z
+
+    cdef object rows_scattered(self, op, PyObject* x, PyObject* rows, ptrdiff_t n_rows):
+        """z = 0; z[rows[i] ...] += x[i ...]"""
+        cdef ptrdiff_t[AD_MAX_AXES + 1] shape
+        cdef int axes = ad_axes(rows)
+        cdef int x_axes = ad_axes(x)
+        if x_axes < axes or not ad_same_shape(axes, ad_shape(x), axes, ad_shape(rows)):
+            misfit(op)
+        check_rows("scatter_rows", n_rows, rows)
+        shape[0] = n_rows
+        memcpy(shape + 1, ad_shape(x) + axes, (x_axes - axes) * sizeof(ptrdiff_t))
+        z = ad_new(x_axes - axes + 1, shape)
+        ad_scatter(n_rows, product_of(x_axes - axes, shape + 1), ad_size(rows), ad_data(rows),
+                   ad_data(x), ad_data(<PyObject*>z))
+        return z
+
+    cdef object forward(self, op, PyObject** x, ptrdiff_t n):
+        if n != 2:
+            misfit(op)
+        check(op, x, n)
+        if self.scatters:
+            return self.rows_scattered(op, x[0], x[1], self.n_rows)
+        return self.rows_taken(op, x[0], x[1])
+
+    cdef object gradient(
+        self, op, int i, PyObject* g, PyObject* z, PyObject** x, ptrdiff_t n
+    ):
+        if n != 2:
+            misfit(op)
+        if i == 1:
+            return None
+        if self.scatters:
+            return self.rows_taken(op, g, x[1])
+        if ad_axes(x[0]) == 0:
+            misfit(op)
+        return self.rows_scattered(op, g, x[1], ad_shape(x[0])[0])
+
+
+cdef int check_rows(str name, ptrdiff_t n_rows, PyObject* rows) except -1:
+    cdef ptrdiff_t bad = ad_bad_row(n_rows, ad_size(rows), ad_data(rows))
+    if bad >= 0:
+        raise IndexRangeError(
+            f"{name}: row {ad_data(rows)[bad]} is no row of an array of {n_rows} rows")
+    return 0

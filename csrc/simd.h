@@ -1,0 +1,98 @@
+/* Vectors of the width of one instruction set; included once the target is set.
+ *
+ * AD_LEVEL: 4 AVX-512, 3 AVX2 + FMA, 0 whatever GCC makes of two doubles.
+ * `part` of a vector: its first r numbers, 0 <= r <= AD_WIDTH. */
+#ifndef AD_SIMD_H
+#define AD_SIMD_H
+
+#include "functions.h"
+
+#include <stddef.h>
+
+#if AD_LEVEL == 4
+#include <immintrin.h>
+#define AD_WIDTH 8
+typedef __m512d ad_vec;
+
+AD_INLINE ad_vec ad_fma(ad_vec a, ad_vec b, ad_vec c) { return _mm512_fmadd_pd(a, b, c); }
+AD_INLINE ad_vec ad_set(double x) { return _mm512_set1_pd(x); }
+AD_INLINE ad_vec ad_load(const double *x) { return _mm512_loadu_pd(x); }
+AD_INLINE void ad_store(double *z, ad_vec a) { _mm512_storeu_pd(z, a); }
+AD_INLINE __mmask8 ad_mask(ptrdiff_t r) { return (__mmask8)((1u << r) - 1u); }
+AD_INLINE ad_vec ad_load_part(const double *x, ptrdiff_t r)
+{
+    return _mm512_maskz_loadu_pd(ad_mask(r), x);
+}
+AD_INLINE void ad_store_part(double *z, ad_vec a, ptrdiff_t r)
+{
+    _mm512_mask_storeu_pd(z, ad_mask(r), a);
+}
+
+#elif AD_LEVEL == 3
+#include <immintrin.h>
+#define AD_WIDTH 4
+typedef __m256d ad_vec;
+
+AD_INLINE ad_vec ad_fma(ad_vec a, ad_vec b, ad_vec c) { return _mm256_fmadd_pd(a, b, c); }
+AD_INLINE ad_vec ad_set(double x) { return _mm256_set1_pd(x); }
+AD_INLINE ad_vec ad_load(const double *x) { return _mm256_loadu_pd(x); }
+AD_INLINE void ad_store(double *z, ad_vec a) { _mm256_storeu_pd(z, a); }
+AD_INLINE __m256i ad_mask(ptrdiff_t r)
+{
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(r), _mm256_setr_epi64x(0, 1, 2, 3));
+}
+AD_INLINE ad_vec ad_load_part(const double *x, ptrdiff_t r)
+{
+    return _mm256_maskload_pd(x, ad_mask(r));
+}
+AD_INLINE void ad_store_part(double *z, ad_vec a, ptrdiff_t r)
+{
+    _mm256_maskstore_pd(z, ad_mask(r), a);
+}
+
+#else
+#define AD_WIDTH 2
+typedef double ad_vec __attribute__((vector_size(16)));
+
+AD_INLINE ad_vec ad_fma(ad_vec a, ad_vec b, ad_vec c) { return a * b + c; } /* not fused */
+AD_INLINE ad_vec ad_set(double x) { return (ad_vec){x, x}; }
+AD_INLINE ad_vec ad_load(const double *x)
+{
+    ad_vec a;
+    memcpy(&a, x, sizeof a);
+    return a;
+}
+AD_INLINE void ad_store(double *z, ad_vec a) { memcpy(z, &a, sizeof a); }
+AD_INLINE ad_vec ad_load_part(const double *x, ptrdiff_t r)
+{
+    return (ad_vec){r > 0 ? x[0] : 0.0, r > 1 ? x[1] : 0.0};
+}
+AD_INLINE void ad_store_part(double *z, ad_vec a, ptrdiff_t r)
+{
+    if (r > 0) z[0] = a[0];
+    if (r > 1) z[1] = a[1];
+}
+#endif
+
+/* Copy r numbers between an array and a buffer of 8; wide accesses to the buffer, so that
+ * the block that reads it whole need not wait for eight narrow stores. */
+AD_INLINE void ad_fill_block(double block[8], const double *x, ptrdiff_t r)
+{
+    for (ptrdiff_t i = 0; i < 8; i += AD_WIDTH) {
+        const ptrdiff_t rest = r - i < 0 ? 0 : r - i > AD_WIDTH ? AD_WIDTH : r - i;
+        ad_store(block + i, ad_load_part(rest > 0 ? x + i : x, rest));
+    }
+}
+
+AD_INLINE void ad_spill_block(double *z, const double block[8], ptrdiff_t r)
+{
+    for (ptrdiff_t i = 0; i < r; i += AD_WIDTH)
+        ad_store_part(z + i, ad_load(block + i), r - i > AD_WIDTH ? AD_WIDTH : r - i);
+}
+
+AD_INLINE void ad_splat_block(double block[8], double x)
+{
+    for (int i = 0; i < 8; i += AD_WIDTH) ad_store(block + i, ad_set(x));
+}
+
+#endif
