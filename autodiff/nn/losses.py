@@ -96,17 +96,14 @@ def softmax_cross_entropy(logits: Any, target: Any, reduction: Reduction = "sum"
         If a label is no class. Labels in a node are checked when it is computed.
     """
     shape = np.shape(logits)
-    if not shape:
-        raise ShapeError("softmax_cross_entropy: logits has shape (); its last axis is the classes")
+    if not shape or np.shape(target) not in (shape, shape[:-1]):
+        raise ShapeError(
+            f"softmax_cross_entropy: {_describe('logits', logits)}; {_describe('target', target)}; "
+            "logits must be (..., K), target the same (probabilities) or (...) (labels)"
+        )
     log_p = ops.log_softmax(logits, axis=-1)
     if np.shape(target) == shape:
         return _reduce(-ops.sum(ops.multiply(target, log_p), axis=-1), reduction)
-    if np.shape(target) != shape[:-1]:
-        raise ShapeError(
-            f"softmax_cross_entropy: {_describe('logits', logits)}; "
-            f"{_describe('target', target)}; it must be {shape} (probabilities) or {shape[:-1]} "
-            "(labels)"
-        )
     n_classes = shape[-1]
     n_samples = math.prod(shape[:-1])
     labels = target

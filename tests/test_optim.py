@@ -1,0 +1,423 @@
+import math
+
+import numpy as np
+import pytest
+
+import autodiff
+from autodiff import Tensor
+from autodiff.errors import GradientError, IncompleteGradientError
+from autodiff.nn import FeedForward, squared_error
+from autodiff.optim import (
+    SGD,
+    Adam,
+    Momentum,
+    Optimiser,
+    RMSprop,
+    clip_by_global_norm,
+    global_norm,
+)
+
+N_STEPS = 6
+
+
+# ---- references: x after each step, for given gradients -------------------------------
+
+
+def plain_sgd(x, gradients, rate=0.1):
+    for g in gradients:
+        x = x - rate * g
+        yield x
+
+
+def plain_momentum(x, gradients, rate=0.1, momentum=0.9):
+    v = np.zeros_like(x)
+    for g in gradients:
+        v = momentum * v + g
+        x = x - rate * v
+        yield x
+
+
+def plain_rmsprop(x, gradients, rate=0.1, decay=0.9, epsilon=1e-8):
+    s = np.zeros_like(x)
+    for g in gradients:
+        s = decay * s + (1.0 - decay) * g**2
+        x = x - rate * g / (np.sqrt(s) + epsilon)
+        yield x
+
+
+def plain_adam(x, gradients, rate=0.1, beta1=0.9, beta2=0.999, epsilon=1e-8):
+    m, v = np.zeros_like(x), np.zeros_like(x)
+    for t, g in enumerate(gradients, start=1):
+        m = beta1 * m + (1.0 - beta1) * g
+        v = beta2 * v + (1.0 - beta2) * g**2
+        m_hat, v_hat = m / (1.0 - beta1**t), v / (1.0 - beta2**t)
+        x = x - rate * m_hat / (np.sqrt(v_hat) + epsilon)
+        yield x
+
+
+RULES = [
+    (SGD, plain_sgd, {}),
+    (SGD, plain_sgd, {"rate": 0.5}),
+    (Momentum, plain_momentum, {}),
+    (Momentum, plain_momentum, {"momentum": 0.0}),
+    (Momentum, plain_momentum, {"momentum": 0.5, "rate": 1.0}),
+    (RMSprop, plain_rmsprop, {}),
+    (RMSprop, plain_rmsprop, {"decay": 0.5, "epsilon": 0.1}),
+    (Adam, plain_adam, {}),
+    (Adam, plain_adam, {"beta1": 0.0, "beta2": 0.5, "epsilon": 0.1}),
+]
+ALL = [SGD, Momentum, RMSprop, Adam]
+
+
+def send(*tensors_and_gradients):
+    """A backward pass that leaves each tensor with the given gradient."""
+    terms = [(x * g).sum() for x, g in tensors_and_gradients]
+    autodiff.backward(dict.fromkeys(terms, 1.0))
+
+
+@pytest.mark.parametrize(("rule", "plain", "options"), RULES)
+def test_against_numpy(backend, rng, rule, plain, options):
+    shapes = [(3, 4), (5,), (), (0, 2)]
+    xs = [Tensor(rng.normal(size=shape)) for shape in shapes]
+    gradients = [[rng.normal(size=shape) for shape in shapes] for _ in range(N_STEPS)]
+    expected = [
+        list(plain(x.value.copy(), [g[i] for g in gradients], **options)) for i, x in enumerate(xs)
+    ]
+    optimiser = rule(xs, **{"rate": 0.1, **options})
+    for t in range(N_STEPS):
+        send(*zip(xs, gradients[t], strict=True))
+        optimiser.step()
+        for i, x in enumerate(xs):
+            np.testing.assert_allclose(x.value, expected[i][t], rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("rule", ALL)
+def test_a_shared_weight_steps_once(backend, rule):
+    shared, alone = Tensor([1.0, 2.0]), Tensor([1.0, 2.0])
+    twice, once = rule([shared, shared], 0.1), rule([alone], 0.1)
+    assert twice.parameters == [shared]
+    for _ in range(3):
+        send((shared, 3.0), (alone, 3.0))
+        twice.step()
+        once.step()
+    np.testing.assert_array_equal(shared.value, alone.value)
+
+
+@pytest.mark.parametrize("rule", ALL)
+def test_a_missing_gradient_leaves_everything_untouched(backend, rule):
+    first, second = Tensor([1.0]), Tensor([2.0], name="forgotten")
+    optimiser = rule([first, second], 0.1)
+    send((first, 3.0))
+    with pytest.raises(GradientError, match=r"forgotten.*no gradient"):
+        optimiser.step()
+    assert first.value == 1.0
+    assert not any(state.value.any() for state in optimiser.state.values())
+    first.reset()
+    send((first, 3.0), (second, 1.0))  # the step can be made up for
+    optimiser.step()
+    assert first.value != 1.0
+
+
+@pytest.mark.parametrize("rule", ALL)
+def test_an_incomplete_gradient_leaves_everything_untouched(backend, rule):
+    first, second = Tensor([1.0]), Tensor([2.0])
+    optimiser = rule([first, second], 0.1)
+    one, two = second * 3.0, second * 4.0
+    (first * 2.0).backward()
+    one.backward()
+    with pytest.raises(IncompleteGradientError, match="waits for"):
+        optimiser.step()
+    assert (first.value, second.value) == (1.0, 2.0)
+    two.backward()
+    optimiser.step()
+    assert second.value < 2.0
+
+
+@pytest.mark.parametrize("rule", ALL)
+def test_a_gradient_is_used_once(rule):
+    """Else a parameter that a pass does not reach would move by an old gradient."""
+    x, y = Tensor([1.0]), Tensor([1.0])
+    optimiser = rule([x, y], 0.1)
+    send((x, 1.0), (y, 1.0))
+    optimiser.step()
+    kept = x.value.copy()
+    with pytest.raises(GradientError, match="no new gradient"):
+        optimiser.step()
+    send((x, 1.0))
+    with pytest.raises(GradientError, match="no new gradient"):
+        optimiser.step()
+    np.testing.assert_array_equal(x.value, kept)
+
+
+@pytest.mark.parametrize("rule", ALL)
+def test_skip_missing(rule):
+    x, y = Tensor([1.0]), Tensor([1.0])
+    optimiser = rule([x, y], 0.1, skip_missing=True)
+    send((x, 1.0))
+    optimiser.step()
+    assert (x.value < 1.0, y.value) == (True, 1.0)
+    before = x.value.copy()
+    send((y, 1.0))
+    optimiser.step()
+    assert (x.value, y.value < 1.0) == (before, True)
+
+
+def test_two_optimisers_may_use_one_gradient():
+    x, y = Tensor([1.0]), Tensor([1.0])
+    one, two = SGD(x, 0.5), Momentum([x, y], 0.25)
+    send((x, 1.0), (y, 1.0))
+    one.step()
+    two.step()
+    assert (x.value, y.value) == (0.25, 0.75)
+
+
+@pytest.mark.parametrize("rule", ALL)
+def test_the_rate_may_change(rule):
+    rate = Tensor(0.1, constant=True)
+    x, y = Tensor([1.0, -1.0]), Tensor([1.0, -1.0])
+    by_tensor, by_number = rule([x], rate), rule([y], 0.1)
+    for new in (0.1, 0.1, 0.02):
+        rate.assign(new)
+        by_number.rate = new
+        send((x, [1.0, 3.0]), (y, [1.0, 3.0]))
+        by_tensor.step()
+        by_number.step()
+        np.testing.assert_array_equal(x.value, y.value)
+    assert rate.value == 0.02
+
+
+def test_parameters_of_a_module_or_one_tensor():
+    layer = FeedForward(2, 3, random=0)
+    assert SGD(layer, 0.1).parameters == [layer.W, layer.b]
+    assert SGD(layer.W, 0.1).parameters == [layer.W]
+    assert SGD((x for x in [layer.b, layer.W]), 0.1).parameters == [layer.b, layer.W]
+
+
+@pytest.mark.parametrize("rule", ALL)
+def test_what_is_refused(rule):
+    x = Tensor([1.0])
+    with pytest.raises(GradientError, match=r"fixed.*constant"):
+        rule([x, Tensor([1.0], name="fixed", constant=True)], 0.1)
+    with pytest.raises(GradientError, match="no parameters"):
+        rule([], 0.1)
+    with pytest.raises(TypeError, match="Tensor"):
+        rule([x, x * 2.0], 0.1)
+
+
+@pytest.mark.parametrize(
+    ("rule", "options"),
+    [(Momentum, {"momentum": 1.0}), (RMSprop, {"decay": -0.1}), (Adam, {"beta1": 1.0}),
+     (Adam, {"beta2": math.nan})],
+)  # fmt: skip
+def test_fractions(rule, options):
+    with pytest.raises(ValueError, match="less than 1"):
+        rule([Tensor(1.0)], 0.1, **options)
+
+
+def test_state_is_named_constant_tensors():
+    xs = [Tensor(np.ones((2, 3))), Tensor(np.ones(4))]
+    state = Adam(xs).state
+    assert set(state) == {"n_steps", "0.mean", "1.mean", "0.mean_square", "1.mean_square"}
+    assert state["0.mean"].shape == (2, 3)
+    assert all(tensor.constant for tensor in state.values())
+    assert SGD(xs, 0.1).state == {}
+    assert list(Momentum(xs, 0.1).state) == ["0.velocity", "1.velocity"]
+    assert list(RMSprop(xs).state) == ["0.mean_square", "1.mean_square"]
+
+
+@pytest.mark.parametrize("rule", [Momentum, RMSprop, Adam])
+def test_a_copied_state_goes_on_the_same(rule):
+    x, y = Tensor([1.0, 2.0]), Tensor([1.0, 2.0])
+    one, two = rule([x], 0.1), rule([y], 0.1)
+    for g in (1.0, -2.0):
+        send((x, g))
+        one.step()
+    y.assign(x)
+    for name, tensor in two.state.items():
+        tensor.assign(one.state[name])
+    send((x, 0.5), (y, 0.5))
+    one.step()
+    two.step()
+    np.testing.assert_array_equal(x.value, y.value)
+
+
+def test_adams_bias_correction_after_many_steps():
+    """1 - beta^t without cancellation, and right where beta^t has become nothing."""
+    x = Tensor(0.0)
+    optimiser = Adam([x], 1.0, epsilon=0.0)
+    for t in (1.0, 1e2, 1e5):
+        optimiser.n_steps.assign(t - 1.0)
+        optimiser.mean.clear()
+        optimiser.mean.append(Tensor(0.0, constant=True))
+        optimiser.mean_square.clear()
+        optimiser.mean_square.append(Tensor(0.0, constant=True))
+        before = x.item()
+        send((x, 1.0))
+        optimiser.step()
+        expected = -(0.1 / (1.0 - 0.9**t)) / math.sqrt(0.001 / (1.0 - 0.999**t))
+        assert x.item() - before == pytest.approx(expected, rel=1e-12)
+
+
+def test_no_warnings_and_nothing_hidden(backend):
+    """NaN and infinity are results."""
+    for rule in ALL:
+        x = Tensor([1.0, 1.0, 1.0])
+        optimiser = rule([x], 0.1)
+        send((x, [math.inf, math.nan, 1.0]))
+        optimiser.step()
+        assert np.isfinite(x.value).tolist() == [False, False, True]
+
+
+def test_a_rule_of_ones_own():
+    class Sign(Optimiser):
+        def _update(self, indices, gradients, rate, read):
+            for i, g in zip(indices, gradients, strict=True):
+                x = self.parameters[i]
+                x.assign(read(x) - rate * autodiff.sign(g))
+
+    x = Tensor([1.0, 1.0])
+    send((x, [5.0, -0.1]))
+    Sign(x, 0.5).step()
+    np.testing.assert_array_equal(x.value, [0.5, 1.5])
+
+
+@pytest.mark.parametrize("rule", ALL)
+def test_learning(backend, rng, rule):
+    layer = FeedForward(2, 1, random=rng)
+    x = rng.normal(size=(20, 2))
+    loss = squared_error(layer(x), x @ [[2.0], [-1.0]] + 0.5, "mean")
+    optimiser = rule(layer, 0.05)
+    first = loss.item()
+    for _ in range(200):
+        loss.backward()
+        optimiser.step()
+        loss.forward()
+    assert loss.item() < 1e-2 * first
+
+
+# ---- through the eyes of a recording --------------------------------------------------
+
+
+class Recorded(autodiff.operators.Operators):
+    """A value that has operators and ops, but no numbers: what a step must be content with."""
+
+    __array_priority__ = 2000.0
+
+    def __init__(self, shape):
+        self.shape = shape
+        self.log = []
+
+    @property
+    def value(self):
+        raise AssertionError("a recorded value was asked for its numbers")
+
+    def __autodiff_apply__(self, op, inputs):
+        return Recorded(op.shape(*[np.shape(x) for x in inputs]))
+
+
+class Recording:
+    def __init__(self):
+        self.read_tensors = []
+        self.assigned = []
+
+    def wants(self, node):
+        return False
+
+    def forward(self, node, value):
+        raise AssertionError("a step builds no nodes")
+
+    backward = forward
+
+    def assign(self, tensor, value):
+        assert isinstance(value, Recorded), "a step left the recording"
+        assert value.shape == tensor.shape
+        self.assigned.append(tensor)
+        return value
+
+    def read(self, tensor):
+        self.read_tensors.append(tensor)
+        return Recorded(tensor.shape)
+
+
+@pytest.mark.parametrize("clip", [None, 1.0])
+@pytest.mark.parametrize("rule", ALL)
+def test_a_step_can_be_recorded(rule, clip):
+    rate = Tensor(0.1, constant=True)
+    xs = [Tensor(np.ones((2, 3))), Tensor(np.ones(4))]
+    optimiser = rule(xs, rate, clip=clip)
+    for x in xs:
+        x._gradient, x._awaited = Recorded(x.shape), 0
+    recording = Recording()
+    with autodiff.graph.observe(recording):
+        optimiser.step()
+    changing = {*xs, *optimiser.state.values()}
+    assert set(recording.assigned) == changing
+    assert len(recording.assigned) == len(changing)
+    assert set(recording.read_tensors) == {*changing, rate}
+
+
+# ---- clipping -------------------------------------------------------------------------
+
+
+def test_global_norm(rng):
+    gradients = [rng.normal(size=shape) for shape in [(3, 4), (5,), ()]]
+    flat = np.concatenate([np.ravel(g) for g in gradients])
+    np.testing.assert_allclose(global_norm(gradients), np.linalg.norm(flat), rtol=1e-14)
+    np.testing.assert_allclose(global_norm(iter(gradients)), np.linalg.norm(flat), rtol=1e-14)
+    with pytest.raises(GradientError):
+        global_norm([])
+
+
+def test_clipping_keeps_the_direction():
+    gradients = [np.array([3.0, 0.0]), np.array(-4.0)]
+    clipped = clip_by_global_norm(gradients, 1.0)
+    np.testing.assert_allclose(clipped[0], [0.6, 0.0], rtol=1e-15)
+    np.testing.assert_allclose(clipped[1], -0.8, rtol=1e-15)
+    np.testing.assert_array_equal(gradients[0], [3.0, 0.0])
+
+
+@pytest.mark.parametrize("limit", [5.0, 6.0, math.inf])
+def test_up_to_the_limit_nothing_changes(limit):
+    gradients = [np.array([3.0]), np.array([4.0])]
+    for clipped, g in zip(clip_by_global_norm(gradients, limit), gradients, strict=True):
+        np.testing.assert_array_equal(clipped, g)
+
+
+def test_clipping_zero_and_nan():
+    (zero,) = clip_by_global_norm([np.zeros(3)], 1.0)
+    assert not zero.any()
+    one, two = clip_by_global_norm([np.array([math.nan]), np.array([1.0])], 1.0)
+    assert np.isnan(one).all()
+    assert np.isnan(two).all()
+
+
+def test_clipping_nodes_can_be_differentiated(backend):
+    x = Tensor([3.0, 4.0])
+    gradients = autodiff.gradients((x * x).sum() * 0.5, [x])
+    (clipped,) = clip_by_global_norm(gradients, 1.0)
+    np.testing.assert_allclose(clipped.value, [0.6, 0.8], rtol=1e-15)
+    (g,) = autodiff.gradients(clipped, [x], seed=np.array([1.0, 0.0]))
+    np.testing.assert_allclose(g.value, [16 / 125, -12 / 125], rtol=1e-13)
+
+
+@pytest.mark.parametrize(("rule", "plain", "options"), RULES[::2])
+def test_clip_in_a_step(backend, rng, rule, plain, options):
+    x, y = Tensor(rng.normal(size=(2, 3))), Tensor(rng.normal(size=4))
+    gradients = []
+    for _ in range(N_STEPS):
+        pair = [rng.normal(size=(2, 3)), rng.normal(size=4)]
+        gradients.append(pair)
+    clipped = []
+    for pair in gradients:
+        norm = math.sqrt(sum(np.sum(g**2) for g in pair))
+        clipped.append([g * min(1.0, 2.0 / norm) for g in pair])
+    expected = [
+        list(plain(tensor.value.copy(), [pair[i] for pair in clipped], **options))[-1]
+        for i, tensor in enumerate((x, y))
+    ]
+    optimiser = rule([x, y], **{"rate": 0.1, **options}, clip=2.0)
+    for pair in gradients:
+        send((x, pair[0]), (y, pair[1]))
+        optimiser.step()
+    np.testing.assert_allclose(x.value, expected[0], rtol=1e-12)
+    np.testing.assert_allclose(y.value, expected[1], rtol=1e-12)
