@@ -33,7 +33,7 @@ cdef class Elementwise(Kernel):
         inputs = b"cxy" if self.arity == 3 else b"xy"
         cdef int k
         for k in range(3):
-            letter = reads[k:k + 1]
+            letter = reads[k:k + 1].lower()
             if letter == b"":
                 self.reads[rule][k] = NOTHING
             elif letter in b"gzp":

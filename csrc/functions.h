@@ -70,23 +70,23 @@ AD_INLINE double ad_exp(double x)
     return y * ad_pow2(k1) * ad_pow2(k - k1);
 }
 
-/* e^x - 1 = 2^k (p + (1 - 2^-k)) with p = e^r - 1; -60 < x < 710 or NaN. */
-AD_INLINE double ad_expm1_core(double x)
+/* e^x - 1 = 2^k p + (2^k - 1) with p = e^r - 1; |x| < 750 or NaN. */
+AD_INLINE double ad_exp_minus_1(double x, double *k)
 {
-    const double k = (x * AD_LOG2E + AD_ROUND) - AD_ROUND;
-    const double hi = x - k * AD_LN2_HI, lo = k * AD_LN2_LO;
+    *k = (x * AD_LOG2E + AD_ROUND) - AD_ROUND;
+    const double hi = x - *k * AD_LN2_HI, lo = *k * AD_LN2_LO;
     const double r = hi - lo, rest = (hi - r) - lo; /* rest: what rounding r lost */
-    const double p = r + (r * r * ad_exp_poly(r) + rest);
-    const double far = k > 1000.0 ? 0.0 : ad_pow2(-k); /* 2^-1024 has no such bits */
-    const double y = p + (1.0 - far); /* p + 0 where k = 0 */
-    const double k1 = (k * 0.5 + AD_ROUND) - AD_ROUND;
-    return y * ad_pow2(k1) * ad_pow2(k - k1);
+    return r + (r * r * ad_exp_poly(r) + rest);
 }
 
 AD_INLINE double ad_expm1(double x)
 {
-    const double c = x > 710.0 ? 710.0 : x;
-    const double y = ad_expm1_core(c < -50.0 ? -50.0 : c);
+    double k;
+    const double c = x > 710.0 ? 710.0 : x < -50.0 ? -50.0 : x;
+    const double p = ad_exp_minus_1(c, &k);
+    const double far = k > 1000.0 ? 0.0 : ad_pow2(-k); /* 2^-1024 has no such bits */
+    const double k1 = (k * 0.5 + AD_ROUND) - AD_ROUND;
+    const double y = (p + (1.0 - far)) * ad_pow2(k1) * ad_pow2(k - k1);
     return x == 0.0 ? x : y; /* the sign of zero */
 }
 
@@ -147,12 +147,17 @@ AD_INLINE double ad_log1p(double x)
     return x != x ? x : z;
 }
 
-/* tanh |x| = -t / (2 + t) with t = e^(-2|x|) - 1: no cancellation, no overflow. */
+/* With u = e^(-2|x|) and t = u - 1: tanh |x| = -t / (1 + u) where that is below 1/2, and
+ * 1 - 2u / (1 + u) above, where the rounding of t would count double. */
 AD_INLINE double ad_tanh(double x)
 {
+    double k;
     const double y = fabs(x);
-    const double t = ad_expm1_core(y > 25.0 ? -50.0 : -2.0 * y);
-    return copysign(-t / (2.0 + t), x);
+    const double p = ad_exp_minus_1(y > 25.0 ? -50.0 : -2.0 * y, &k);
+    const double scale = ad_pow2(k);
+    const double t = scale * p + (scale - 1.0), u = scale * p + scale;
+    const double q = (t < -2.0 / 3.0 ? u + u : -t) / (2.0 + t);
+    return copysign(t < -2.0 / 3.0 ? 1.0 - q : q, x);
 }
 
 /* 1 / (1 + e^-x) = e^x / (1 + e^x), whichever exponential is at most 1. */
@@ -166,6 +171,53 @@ AD_INLINE double ad_softplus(double x)
 {
     return (x > 0.0 ? x : 0.0) + ad_log1p(ad_exp(-fabs(x)));
 }
+
+/* ---- sine and cosine ---- */
+
+/* x = k pi/2 + r + lo, with pi/2 in three parts of 33, 33 and 53 bits: k times the first
+ * two is exact. Up to AD_NEAR what the third lacks stays below half an ulp of r, however close
+ * x comes to a multiple of pi/2; beyond, and for NaN, libm is asked (`far`). */
+#define AD_NEAR 32768.0
+#define AD_PIO2_1 0x1.921fb544p+0
+#define AD_PIO2_2 0x1.0b4611a6p-34
+#define AD_PIO2_3 0x1.3198a2e037073p-69
+
+/* sin(x + turns pi/2). */
+AD_INLINE double ad_sin_near(double x, uint64_t turns)
+{
+    const double n = x * 0x1.45f306dc9c883p-1 + AD_ROUND, k = n - AD_ROUND;
+    const uint64_t quarter = ad_bits(n) + turns;
+    const double t = x - k * AD_PIO2_1, w = k * AD_PIO2_2;
+    const double a = t - w, b = a - t;
+    const double lost = ((t - (a - b)) - (w + b)) - k * AD_PIO2_3; /* t - w - a exactly, ... */
+    const double r = a + lost, lo = (a - r) + lost;
+    const double z = r * r, z2 = z * z;
+    const double S = (-0x1.5555555555549p-3 + 0x1.111111110f893p-7 * z) +
+                     z2 * ((-0x1.a01a019c126ddp-13 + 0x1.71de357717c1bp-19 * z) +
+                           z2 * (-0x1.ae5e64f4b7b6fp-26 + 0x1.5d9274285d5cdp-33 * z));
+    const double C = (0x1.555555555554ep-5 - 0x1.6c16c16c154dep-10 * z) +
+                     z2 * ((0x1.a01a019cfa1afp-16 - 0x1.27e4f837cd135p-22 * z) +
+                           z2 * (0x1.1eea07b773cbcp-29 - 0x1.8fbb9d20c2a7fp-37 * z));
+    const double sine = r + (r * z * S + lo * (1.0 - 0.5 * z));
+    const double half = 0.5 * z, one = 1.0 - half;
+    const double cosine = one + (((1.0 - one) - half) + (z2 * C - r * lo));
+    const uint64_t odd = UINT64_C(0) - (quarter & 1);
+    return ad_double(((ad_bits(sine) & ~odd) | (ad_bits(cosine) & odd)) ^ (quarter & 2) << 62);
+}
+
+AD_INLINE double ad_sin(double x, int far)
+{
+    if (far && !(fabs(x) <= AD_NEAR)) return sin(x);
+    return x == 0.0 ? x : ad_sin_near(x, 0); /* the sign of zero */
+}
+
+AD_INLINE double ad_cos(double x, int far)
+{
+    if (far && !(fabs(x) <= AD_NEAR)) return cos(x);
+    return ad_sin_near(x, 1);
+}
+
+/* ---- signs, choices, powers ---- */
 
 AD_INLINE double ad_sign(double x)
 {

@@ -27,6 +27,17 @@ AD_INLINE void ad_store_part(double *z, ad_vec a, ptrdiff_t r)
 {
     _mm512_mask_storeu_pd(z, ad_mask(r), a);
 }
+AD_INLINE __m256d ad_halves(ad_vec a)
+{
+    return _mm256_add_pd(_mm512_castpd512_pd256(a), _mm512_extractf64x4_pd(a, 1));
+}
+AD_INLINE void ad_sum_each(double z[4], ad_vec a, ad_vec b, ad_vec c, ad_vec d)
+{
+    const __m256d ab = _mm256_hadd_pd(ad_halves(a), ad_halves(b));
+    const __m256d cd = _mm256_hadd_pd(ad_halves(c), ad_halves(d));
+    _mm256_storeu_pd(z, _mm256_add_pd(_mm256_permute2f128_pd(ab, cd, 0x20),
+                                      _mm256_permute2f128_pd(ab, cd, 0x31)));
+}
 
 #elif AD_LEVEL == 3
 #include <immintrin.h>
@@ -48,6 +59,12 @@ AD_INLINE ad_vec ad_load_part(const double *x, ptrdiff_t r)
 AD_INLINE void ad_store_part(double *z, ad_vec a, ptrdiff_t r)
 {
     _mm256_maskstore_pd(z, ad_mask(r), a);
+}
+AD_INLINE void ad_sum_each(double z[4], ad_vec a, ad_vec b, ad_vec c, ad_vec d)
+{
+    const __m256d ab = _mm256_hadd_pd(a, b), cd = _mm256_hadd_pd(c, d);
+    _mm256_storeu_pd(z, _mm256_add_pd(_mm256_permute2f128_pd(ab, cd, 0x20),
+                                      _mm256_permute2f128_pd(ab, cd, 0x31)));
 }
 
 #else
@@ -72,7 +89,16 @@ AD_INLINE void ad_store_part(double *z, ad_vec a, ptrdiff_t r)
     if (r > 0) z[0] = a[0];
     if (r > 1) z[1] = a[1];
 }
+AD_INLINE void ad_sum_each(double z[4], ad_vec a, ad_vec b, ad_vec c, ad_vec d)
+{
+    z[0] = a[0] + a[1];
+    z[1] = b[0] + b[1];
+    z[2] = c[0] + c[1];
+    z[3] = d[0] + d[1];
+}
 #endif
+
+/* ad_sum_each: the sums of the numbers of four vectors, in a fixed order. */
 
 /* Copy r numbers between an array and a buffer of 8; wide accesses to the buffer, so that
  * the block that reads it whole need not wait for eight narrow stores. */
