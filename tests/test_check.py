@@ -1,0 +1,271 @@
+"""The gradient check: says yes to right rules, no to wrong ones, and touches nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import autodiff
+from autodiff import nn
+from autodiff import op as op_module
+from autodiff.check import check_gradients
+from autodiff.errors import AutodiffError, GradientError
+from autodiff.op import OPS, Example, Sample, declare
+
+
+@pytest.fixture
+def new_op():
+    """Declares ops that leave the table when the test ends; they run on the reference."""
+    before, bare = dict(OPS), dict(op_module._BARE)
+    with autodiff.use_backend("reference"):
+        yield lambda function, backward, **options: declare(
+            backward=backward, examples=[Example((Sample((3,)),))], **options
+        )(function)
+    OPS.clear()
+    OPS.update(before)
+    op_module._BARE.clear()
+    op_module._BARE.update(bare)
+
+
+def cube(x):
+    """z = x³."""
+    return x**3
+
+
+# ---- yes ------------------------------------------------------------------------------
+
+
+def test_a_network_with_shared_weights(backend, rng):
+    lstm = nn.LSTM(2, 4, random=0)
+    _, (h, c) = nn.unroll(lstm, rng.normal(size=(3, 2, 2)), *lstm.initial_state(2))
+    report = check_gradients(h + c, lstm.named_parameters())
+    assert report
+    assert report.ok
+    assert report.method == "complex"
+    assert report.worst < 1e-12
+    assert [t.name for t in report.tensors] == [*lstm.named_parameters()]
+    rows = report.rows()
+    assert len(rows) == sum(t.size for t in lstm.parameters())
+    assert rows[1].index == (0, 1)
+    assert not report.failures()
+    assert str(report).startswith("gradients against the complex step: ok")
+
+
+def test_differences_agree_with_the_complex_step():
+    x = autodiff.Tensor([0.5, -20.0, 3000.0], name="x")
+    node = autodiff.sin(x * 0.01) * x
+    exact = check_gradients(node, [x])
+    near = check_gradients(node, [x], method="differences")
+    assert exact.ok
+    assert near.ok
+    assert (exact.method, near.method) == ("complex", "differences")
+    np.testing.assert_allclose(near.tensors[0].numeric, exact.tensors[0].numeric, rtol=1e-9)
+    assert not np.array_equal(near.tensors[0].numeric, exact.tensors[0].numeric)
+
+
+def test_a_function_is_called_once_with_the_tensors():
+    calls = []
+
+    def function(x, y):
+        calls.append((x, y))
+        return x * y
+
+    x, y = autodiff.Tensor([2.0, 3.0]), autodiff.Tensor(4.0)
+    assert check_gradients(function, {"first": x, "second": y}).ok
+    assert calls == [(x, y)]
+
+
+def test_second_derivatives():
+    x = autodiff.Tensor([0.3, -0.7])
+    (slope,) = autodiff.gradients(autodiff.tanh(x).sum(), [x])
+    assert check_gradients(slope, [x]).ok
+
+
+def test_a_tensor_of_no_influence_has_gradient_zero():
+    x, y = autodiff.Tensor([1.0]), autodiff.Tensor([[2.0, 3.0]], name="idle")
+    report = check_gradients(x * x, [x, y])
+    assert report.ok
+    assert not report.tensors[1].analytic.any()
+    node = autodiff.stop_gradient(x)
+    assert check_gradients(node, [x]).ok
+    assert check_gradients(node * node, [x], method="differences").ok
+    assert check_gradients(autodiff.stop_gradient(x * x) * x, [x]).ok
+
+
+def test_rounding_errors_are_not_taken_for_gradients():
+    x = autodiff.Tensor(np.linspace(-3.0, 3.0, 7))
+    report = check_gradients((autodiff.softmax(x) * 0.7).sum(), [x])  # the gradient is 0
+    assert report.ok
+    assert report.tensors[0].numeric.any()
+
+
+def test_empty_tensors():
+    x, y = autodiff.Tensor(np.zeros((0, 3))), autodiff.Tensor([1.0])
+    report = check_gradients(x.sum() + y, [x, y])
+    assert report.ok
+    assert report.worst < 1e-12
+    assert check_gradients(y * y, []).ok
+
+
+def test_large_tensors_are_checked_in_random_directions():
+    x = autodiff.Tensor(np.linspace(-1.0, 1.0, 1001), name="x")
+    y = autodiff.Tensor(2.0)
+    node = autodiff.exp(x) * y
+    report = check_gradients(node, [x, y])
+    assert report.ok
+    assert [t.in_directions for t in report.tensors] == [True, False]
+    assert len(report.tensors[0].error) == 10
+    assert [row.index for row in report.tensors[0].rows()] == list(range(10))
+    few = check_gradients(node, [x, y], directions=3)
+    assert [len(t.error) for t in few.tensors] == [3, 3]
+    assert "3 random directions" in str(few)
+    other = check_gradients(node, [x, y], directions=3, seed=1)
+    assert other.tensors[0].numeric[0] != few.tensors[0].numeric[0]
+
+
+def test_nothing_is_touched():
+    x = autodiff.Tensor([1.0, 2.0])
+    y = x * x
+    total = y.sum()
+    total.forward()
+    y.register("outside")
+    total.backward()
+    before = x.value
+    waiting = (y._awaited, y.waiting_for, y._gradient)
+    check_gradients(total, [x])
+    check_gradients(total, [x], method="differences")
+    assert (y._awaited, y.waiting_for, y._gradient) == waiting
+    assert x.value.base is before.base
+    np.testing.assert_array_equal(x.value, [1.0, 2.0])
+    y.backward([0.0, 0.0], sender="outside")
+    np.testing.assert_array_equal(x.gradient, [2.0, 4.0])
+
+
+def test_long_chains():
+    x = autodiff.Tensor(0.5)
+    y = x
+    for _ in range(3000):
+        y = autodiff.sin(y)
+    assert check_gradients(y, [x]).ok
+
+
+# ---- no -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", [None, "differences"])
+def test_a_wrong_rule_is_found(new_op, method):
+    wrong = new_op(cube, lambda g, z, x: g * (3.0001 * x * x), reads="x")
+    x = autodiff.Tensor([1.0, 0.0, -2.0], name="x")
+    report = check_gradients(wrong, [x], method=method)
+    assert not report
+    assert not report.ok
+    assert {row.index for row in report.failures()} == {(0,), (2,)}
+    row = report.rows()[2]
+    assert row.analytic / row.numeric == pytest.approx(3.0001 / 3.0)
+    assert row.error == pytest.approx(1e-4 / 3.0001, rel=1e-3)
+    text = str(report)
+    assert "2 of 3 are WRONG" in text
+    assert f"[{row.index[0]}]" in text
+    assert f"{row.analytic:.16g}" in text
+    assert not check_gradients(wrong, [x], method=method, directions=2).ok
+    assert check_gradients(wrong, [x], method=method, tolerance=1e-3).ok
+    assert not check_gradients(wrong, [x], method=method, tolerance=0.0).ok
+    with pytest.raises(GradientError, match="2 of 3 are WRONG"):
+        check_gradients(wrong, [x], method=method, raises=True)
+
+
+def test_a_forgotten_rule_is_found(new_op):
+    x = autodiff.Tensor([1.0, 2.0, 3.0])
+    report = check_gradients(new_op(cube, None), [x])
+    assert report.method == "complex"
+    assert len(report.failures()) == 3
+
+
+def test_not_a_number_is_wrong(new_op):
+    nan = new_op(cube, lambda g, z, x: g * np.array([np.nan, 3.0, 12.0]))
+    report = check_gradients(nan, [autodiff.Tensor([0.5, 1.0, 2.0])])
+    assert not report.ok
+    assert np.isnan(report.worst)
+    assert [row.index for row in report.failures()] == [(0,)]
+    x = autodiff.Tensor([0.0, 1.0, 2.0])
+    overflow = check_gradients(autodiff.exp(x * 1000.0) * x, [x])
+    assert not overflow.ok
+
+
+def test_an_infinite_output_excuses_nothing(new_op):
+    def shifted(x):
+        """z = x³, but infinite at 0."""
+        return np.where(x.real == 0.0, np.inf, x**3)
+
+    wrong = new_op(shifted, lambda g, z, x: g * (2.0 * x * x), reads="x")
+    report = check_gradients(wrong, [autodiff.Tensor([0.0, 1.0, 2.0])])
+    assert {row.index for row in report.failures()} >= {(1,), (2,)}
+
+
+def test_the_worst_failures_come_first(new_op):
+    wrong = new_op(cube, lambda g, z, x: g * (3.0 * x * x + x * 1e-3), reads="x")
+    x = autodiff.Tensor(np.linspace(1.0, 2.0, 20))
+    report = check_gradients(wrong, [x])
+    errors = [row.error for row in report.failures()]
+    assert errors == sorted(errors, reverse=True)
+    assert str(report).endswith("and 10 more")
+
+
+# ---- where the complex step cannot be used --------------------------------------------
+
+
+def refuses(x):
+    """z = x³, not for complex x."""
+    if np.iscomplexobj(x):
+        raise TypeError("real numbers only")
+    return x**3
+
+
+def drops(x):
+    """z = x³, of the real part."""
+    return x.real**3
+
+
+def discards(x):
+    """z = x³, by conversion."""
+    return x.astype(np.float64) ** 3
+
+
+@pytest.mark.parametrize("function", [refuses, drops, discards])
+def test_differences_stand_in(new_op, function):
+    right = new_op(function, lambda g, z, x: g * (3.0 * x * x), reads="x")
+    report = check_gradients(right, [autodiff.Tensor([1.0, 0.0, -2.0])])
+    assert report.ok
+    assert report.method == "differences"
+
+
+@pytest.mark.parametrize("function", [drops, discards])
+def test_a_wrong_rule_without_the_complex_step(new_op, function):
+    wrong = new_op(function, lambda g, z, x: g * (3.1 * x * x), reads="x")
+    assert not check_gradients(wrong, [autodiff.Tensor([1.0, 0.0, -2.0])]).ok
+
+
+def test_comparisons_do_not_prevent_the_complex_step():
+    x = autodiff.Tensor([1.0, -2.0, 0.5])
+    node = autodiff.where(autodiff.greater(x, 0.7), x * x, autodiff.relu(x) + autodiff.abs(x))
+    report = check_gradients(node, [x])
+    assert report.ok
+    assert report.method == "complex"
+
+
+def test_the_complex_step_at_tiny_numbers():
+    x = autodiff.Tensor([1e-40, 1e-20])
+    assert check_gradients(autodiff.log(x), [x]).ok
+
+
+def test_refusals():
+    x = autodiff.Tensor([1.0])
+    with pytest.raises(ValueError, match="method 'exact'"):
+        check_gradients(x * x, [x], method="exact")
+    with pytest.raises(ValueError, match="directions must be at least 1"):
+        check_gradients(x * x, [x], directions=0)
+    for bad in (x * x, autodiff.Tensor([1.0], constant=True)):
+        with pytest.raises(GradientError, match="no tensor that gets a gradient"):
+            check_gradients(x * x, [bad])
+    with pytest.raises(AutodiffError):
+        check_gradients(lambda y: y * y, [autodiff.Tensor(shape=(2,))])
