@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import io
 import json
 import os
@@ -40,7 +41,10 @@ class HasNamedParameters(Protocol):
     """Anything that lists its parameters by name, as modules do."""
 
     def named_parameters(self) -> Any:
-        """A mapping, or an iterable of pairs, of names and tensors."""
+        """A mapping, or an iterable of pairs, of names and tensors.
+
+        If it has an option ``ties``, it is asked for every name of a shared tensor.
+        """
         ...
 
 
@@ -120,7 +124,12 @@ def load(path: str | os.PathLike[str], parameters: Parameters) -> None:
 
 
 def _named(parameters: Parameters) -> dict[str, Tensor]:
-    listed = parameters if isinstance(parameters, Mapping) else parameters.named_parameters()
+    if isinstance(parameters, Mapping):
+        listed: Any = parameters
+    else:
+        list_them = parameters.named_parameters
+        options = {"ties": True} if "ties" in inspect.signature(list_them).parameters else {}
+        listed = list_them(**options)
     pairs: Iterable[tuple[Any, Any]] = listed.items() if isinstance(listed, Mapping) else listed
     tensors: dict[str, Tensor] = {}
     for name, tensor in pairs:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import autodiff
+from autodiff import nn
 from autodiff import save as save_module
 from autodiff.errors import SaveError, UnassignedError
 from autodiff.save import load, save
@@ -94,6 +95,22 @@ def test_named_parameters_of_a_module(path):
     save(path, model)
     load(path, other)
     assert other.w.value == 7.0
+
+
+def test_ties_of_a_module_are_kept(path):
+    class Tied(nn.Module):
+        def __init__(self, tied):
+            self.encoder = autodiff.Tensor([1.0])
+            self.decoder = self.encoder if tied else autodiff.Tensor([2.0])
+
+    save(path, Tied(True))
+    load(path, Tied(True))
+    with pytest.raises(SaveError, match="'decoder' is tied to 'encoder' in the file, but not"):
+        load(path, Tied(False))
+    lstm, other = nn.LSTM(2, 3, random=0), nn.LSTM(2, 3, random=1)
+    save(path, lstm)
+    load(path, other)
+    assert snapshot(other.named_parameters()) == snapshot(lstm.named_parameters())
 
 
 def test_numpy_reads_npz(tmp_path):
