@@ -11,6 +11,7 @@ are handed out are read-only views; writing goes through :meth:`Tensor.assign`.
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import sys
@@ -337,10 +338,18 @@ class Node(Operators):
         if id(self) in listed:
             below: tuple[Any, ...] = ()
         else:
+            listed.clear()  # left over from a copy that failed
             nodes = graph.ancestors(self.inputs)
             listed.update(map(id, nodes))
             below = (*nodes, _EndOfList(nodes))
         return Node.__new__, (type(self),), (below, self._state())
+
+    def __copy__(self) -> Node:
+        # Its own buffer; the inputs are shared.
+        state = self._state()
+        twin = type(self).__new__(type(self))
+        twin.__setstate__(((), {**state, "value": copy.copy(state["value"])}))
+        return twin
 
     def _state(self) -> dict[str, Any]:
         fresh = self._value is not None and all(x._tick <= self._tick for x in self.inputs)
