@@ -68,7 +68,8 @@ class Edge(weakref.ref["Node"]):
 
     def __repr__(self) -> str:
         reader = self()
-        return f"<edge to input {self.position} of {reader.name if reader else 'a dead node'}>"
+        name = "a dead node" if reader is None else reader.name  # a node's truth is its value's
+        return f"<edge to input {self.position} of {name}>"
 
 
 class Node(Operators):
@@ -203,7 +204,7 @@ class Node(Operators):
             return ()
         if self._awaited < 0:
             return _alive(self._parents)
-        return _alive({edge for edge in self._parents if edge.round != self._round})
+        return _alive({edge for edge in tuple(self._parents) if edge.round != self._round})
 
     @property
     def senders(self) -> dict[str, int]:
@@ -490,7 +491,8 @@ def _buffer(value: Any, what: str) -> Any:
 
 
 def _alive(edges: set[Edge]) -> tuple[tuple[Node, int], ...]:
-    pairs = [(reader, edge.position) for edge in edges if (reader := edge()) is not None]
+    # A reader may die meanwhile, and its edge leave the set: walk over a copy.
+    pairs = [(reader, edge.position) for edge in tuple(edges) if (reader := edge()) is not None]
     return tuple(sorted(pairs, key=lambda pair: (pair[0]._serial, pair[1])))
 
 
