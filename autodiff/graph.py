@@ -33,6 +33,7 @@ from autodiff.errors import (
     BackwardTwiceError,
     GradientError,
     IncompleteGradientError,
+    IndexRangeError,
     ShapeError,
     StaleValueError,
     UnassignedError,
@@ -139,13 +140,17 @@ def forward(root: Node, backend: str | Backend | None = None) -> None:
             age = 0
         for x in node.inputs:
             if x._tick > age:
-                value = run(node.op, [x._value for x in node.inputs])
+                try:
+                    value = run(node.op, [x._value for x in node.inputs])
+                except IndexRangeError as error:  # found only now: rows by number
+                    raise IndexRangeError(f"{error} ({node.describe()})") from None
                 if observer is not None:
                     observer.forward(node, value)
-                node._value = value
-                node._tick = tick
+                # The tick last: if Ctrl-C comes between, the node is computed again.
                 node._awaited = -1
                 node._gradient = None
+                node._value = value
+                node._tick = tick
                 break
         node._checked = epoch
 
@@ -267,6 +272,8 @@ def _seed_gradient(node: Node, gradient: Any) -> Any:
     if not node.needs_gradient:
         raise GradientError(f"{node.describe()} is constant: no gradient can be sent to it")
     gradient = getattr(gradient, "value", gradient)  # of a node
+    if not (gradient is None or isinstance(gradient, Operators)):
+        gradient = as_float64(gradient, f"backward: the gradient for {node.describe()}")
     if gradient is None or np.ndim(gradient) == 0:
         if node.size != 1:
             raise ShapeError(
@@ -274,7 +281,7 @@ def _seed_gradient(node: Node, gradient: Any) -> Any:
             )
         if isinstance(gradient, Operators):
             return gradient.reshape(node.shape)
-        return np.full(node.shape, 1.0 if gradient is None else as_float64(gradient, "gradient"))
+        return np.full(node.shape, 1.0 if gradient is None else gradient)
     if np.shape(gradient) != node.shape:
         raise ShapeError(
             f"backward: the gradient has shape {np.shape(gradient)}, {node.describe()} has shape "
@@ -282,7 +289,7 @@ def _seed_gradient(node: Node, gradient: Any) -> Any:
         )
     if isinstance(gradient, Operators):
         return gradient  # a recorded value
-    return as_float64(gradient, "gradient").copy()
+    return np.array(gradient)
 
 
 def _reachable_edges(seeds: Iterable[Node]) -> dict[Node, int]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import copy
 import math
 import os
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -26,17 +25,17 @@ from autodiff import graph
 from autodiff.array import Array, Shape, as_float64, read_only
 from autodiff.backend import Backend
 from autodiff.errors import (
+    DTypeError,
     GradientError,
     IncompleteGradientError,
     ShapeError,
     UnassignedError,
 )
-from autodiff.op import BoundOp
+from autodiff.op import BoundOp, refusal, user_line
 from autodiff.operators import Operators
 
 __all__ = ["Edge", "Node", "Tensor", "lift"]
 
-_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _named: weakref.WeakValueDictionary[str, Node] = weakref.WeakValueDictionary()
 _NO_SENDERS: dict[str, int] = {}
 
@@ -131,11 +130,12 @@ class Node(Operators):
     _plan: tuple[Sequence[Node], Sequence[Node]] | None
 
     def __init__(self, op: BoundOp, inputs: Sequence[Node], name: str | None = None) -> None:
-        self.where = _user_line()
+        self.where = user_line()
         try:
             shape = op.shape(*[x.shape for x in inputs])
         except ShapeError as error:
-            raise ShapeError(f"{error} ({_explain(op, inputs, self.where)})") from None
+            named = {op.op.input_name(i): x for i, x in enumerate(inputs)}
+            raise refusal(ShapeError, str(error), **named) from None
         needed = tuple(
             x.needs_gradient and op.op.rule(i) is not None for i, x in enumerate(inputs)
         )
@@ -327,7 +327,14 @@ class Node(Operators):
     # ---- building ---------------------------------------------------------------------
 
     def __autodiff_apply__(self, op: BoundOp, inputs: Sequence[Any]) -> Node:
-        return Node(op, [lift(x) for x in inputs])
+        nodes: list[Node] = []
+        for position, x in enumerate(inputs):
+            try:
+                nodes.append(lift(x))
+            except DTypeError as error:
+                name = op.op.input_name(position)
+                raise refusal(DTypeError, f"{op.name}: {name}: {error}") from None
+        return Node(op, nodes)
 
     # ---- copies -----------------------------------------------------------------------
     # Pickle and deepcopy recurse from object to object. So that a long chain does not
@@ -410,17 +417,19 @@ class Tensor(Node):
         name: str | None = None,
         constant: bool = False,
     ) -> None:
-        self.where = _user_line()
+        self.where = user_line()
         if value is None and shape is None:
-            raise ShapeError("Tensor: give a value or a shape")
-        if isinstance(shape, int):
-            shape = (shape,)
+            raise refusal(ShapeError, "Tensor: give a value or a shape")
+        if isinstance(shape, (int, np.integer)):
+            shape = (int(shape),)
         buffer = None if value is None else _buffer(_value_of(value), "Tensor")
         size = buffer.shape if buffer is not None else tuple(int(n) for n in shape or ())
         if shape is not None and size != tuple(shape):
-            raise ShapeError(f"Tensor: value has shape {size}, shape says {tuple(shape)}")
+            raise refusal(
+                ShapeError, f"Tensor: value has shape {size}, shape says {tuple(shape)}"
+            )
         if any(n < 0 for n in size):
-            raise ShapeError(f"Tensor: sizes must not be negative: {size}")
+            raise refusal(ShapeError, f"Tensor: sizes must not be negative: {size}")
         self._set_up(None, (), size, (), name)
         self.needs_gradient = not constant
         if buffer is not None:
@@ -445,23 +454,25 @@ class Tensor(Node):
         """
         observer = graph.current_observer()
         stored = None if observer is None else observer.assign(self, value)
+        if stored is None:
+            array = as_float64(_value_of(value), f"assign: the value for {self.describe()}")
+            if array.shape != self.shape:
+                raise refusal(
+                    ShapeError,
+                    f"assign: the value has shape {array.shape}, the tensor has shape {self.shape}",
+                    tensor=self,
+                )
+        # The tick first: if Ctrl-C comes between, what depends on it is computed again.
+        self._tick = graph.new_epoch()
         if stored is not None:
             self._value = stored
+        elif self._value is None:
+            self._value = np.array(array)
         else:
-            array = as_float64(_value_of(value), self.describe())
-            if array.shape != self.shape:
-                raise ShapeError(
-                    f"assign: the value has shape {array.shape}, {self.describe()} has shape "
-                    f"{self.shape}"
-                )
-            if self._value is None:
-                self._value = np.array(array)
-            else:
-                self._value[...] = array
+            self._value[...] = array
         if self._awaited > 0:
             self._gradient = None
         self._awaited = -1
-        self._tick = graph.new_epoch()
 
     def _state(self) -> dict[str, Any]:
         return {**super()._state(), "constant": self.constant}
@@ -475,6 +486,8 @@ def lift(value: Any) -> Node:
     """`value` itself if it is a node, else a constant tensor that holds a copy of it."""
     if isinstance(value, Node):
         return value
+    if value is None:
+        raise DTypeError("None is not an array of numbers")
     literal = Tensor(value, constant=True)
     if isinstance(literal._value, np.ndarray):
         literal._value.flags.writeable = False  # nobody can reach it to assign it
@@ -501,19 +514,6 @@ def _register_name(node: Node, name: str) -> str:
     if _named.setdefault(name, node) is not node:
         name = f"{name}#{node._serial}"
     return name
-
-
-def _user_line() -> tuple[str, int]:
-    """File and line of the nearest caller outside this package."""
-    frame = sys._getframe(2)
-    while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
-        frame = frame.f_back
-    return frame.f_code.co_filename, frame.f_lineno
-
-
-def _explain(op: BoundOp, inputs: Sequence[Node], where: tuple[str, int]) -> str:
-    given = ", ".join(f"{op.op.input_name(i)} is {x.describe()}" for i, x in enumerate(inputs))
-    return f"{given}; in {os.path.basename(where[0])}:{where[1]}"
 
 
 def _short(value: Any) -> str:

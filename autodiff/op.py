@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -23,9 +25,21 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from autodiff.array import Array, Shape
-from autodiff.errors import ShapeError
+from autodiff.errors import AutodiffError, ShapeError
 
-__all__ = ["OPS", "BoundOp", "Example", "Op", "OpFunction", "Sample", "apply", "declare"]
+__all__ = [
+    "OPS",
+    "BoundOp",
+    "Example",
+    "Op",
+    "OpFunction",
+    "Sample",
+    "apply",
+    "declare",
+    "is_operand",
+    "refusal",
+    "user_line",
+]
 
 # forward(*inputs, **attributes) -> output
 ForwardRule = Callable[..., Any]
@@ -197,6 +211,32 @@ def _rebind(op: Op, attributes: dict[str, Any]) -> BoundOp:
     return op.bind(**attributes)
 
 
+def is_operand(x: Any) -> bool:
+    """Whether `x` is a node or a recorded value: has its own way with ops."""
+    return hasattr(type(x), "__autodiff_apply__")
+
+
+ErrorT = TypeVar("ErrorT", bound=AutodiffError)
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+def user_line() -> tuple[str, int]:
+    """File and line of the nearest caller outside this package."""
+    frame = sys._getframe(1)
+    while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+def refusal(kind: type[ErrorT], message: str, **operands: Any) -> ErrorT:
+    """The error to raise: `message`, which nodes the operands are, and the user's line."""
+    known = [f"{k} is {x.describe()}" for k, x in operands.items() if is_operand(x)]
+    file, line = user_line()
+    known.append(f"in {os.path.basename(file)}:{line}")
+    return kind(f"{message} ({'; '.join(known)})")
+
+
 def apply(op: Op, inputs: Sequence[Any], attributes: dict[str, Any]) -> Any:
     """Apply `op`: by the rule to arrays, or as the operands themselves have it.
 
@@ -205,7 +245,7 @@ def apply(op: Op, inputs: Sequence[Any], attributes: dict[str, Any]) -> Any:
     """
     host = None
     for x in inputs:
-        if hasattr(type(x), "__autodiff_apply__") and (
+        if is_operand(x) and (
             host is None or x.__array_priority__ > host.__array_priority__
         ):
             host = x

@@ -36,7 +36,10 @@ def normalise_index(shape: Shape, index: Any) -> Index:
 
 def _item(item: Any, axis: int, size: int, shape: Shape) -> Item:
     if isinstance(item, slice):
-        return item.indices(size)
+        try:
+            return item.indices(size)
+        except (TypeError, ValueError) as error:  # bounds that are no integers, a step of 0
+            raise IndexRangeError(f"getitem: {item}: {error}") from None
     try:
         number = operator.index(item)
     except TypeError:

@@ -7,14 +7,14 @@ from the end. The maximum is subtracted before any exponential, so nothing overf
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from autodiff.array import Shape
 from autodiff.errors import ShapeError
-from autodiff.op import Example, Sample, declare
+from autodiff.op import Example, Sample, declare, refusal
 from autodiff.ops.elementwise import equal, exp
 from autodiff.ops.shape import broadcast_to, normalise_axis, reshape
 
@@ -25,13 +25,12 @@ Axis: TypeAlias = int | Sequence[int] | None
 
 def _axes(name: str, x: Any, axis: Axis) -> tuple[int, ...]:
     """`axis` as a sorted tuple of numbers from 0 on."""
-    n_axes = np.ndim(x)
     if axis is None:
-        return tuple(range(n_axes))
-    given = (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
-    axes = tuple(sorted(normalise_axis(name, n_axes, a) for a in given))
+        return tuple(range(np.ndim(x)))
+    given = tuple(axis) if isinstance(axis, Iterable) else (axis,)
+    axes = tuple(sorted(normalise_axis(name, x, a) for a in given))
     if len(set(axes)) != len(axes):
-        raise ShapeError(f"{name}: axis {axis} names an axis twice")
+        raise refusal(ShapeError, f"{name}: axis {axis} names an axis twice", x=x)
     return axes
 
 
@@ -44,7 +43,9 @@ def _reduced(x: Shape, *, axis: tuple[int, ...], keepdims: bool) -> Shape:
 def _nonempty(name: str, x: Any, axes: tuple[int, ...]) -> None:
     shape = np.shape(x)
     if any(shape[i] == 0 for i in axes):
-        raise ShapeError(f"{name}: nothing to reduce: x has shape {shape}, axis {axes}")
+        raise refusal(
+            ShapeError, f"{name}: nothing to reduce: x has shape {shape}, axis {axes}", x=x
+        )
 
 
 def _spread(g: Any, x: Any, axis: tuple[int, ...]) -> Any:

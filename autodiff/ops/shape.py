@@ -6,6 +6,7 @@ scattered), so that gradients of gradients stay within the table.
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ import numpy as np
 
 from autodiff.array import Shape
 from autodiff.errors import IndexRangeError, ShapeError
-from autodiff.op import Example, Sample, declare
+from autodiff.op import Example, Sample, declare, refusal
 from autodiff.ops.index import Index, indexed_shape, normalise_index, to_numpy
 
 __all__ = [
@@ -38,12 +39,27 @@ __all__ = [
 IntLike: TypeAlias = int | np.integer[Any]
 
 
-def normalise_axis(name: str, n_axes: int, axis: Any) -> int:
-    """`axis` counted from the front; raises ShapeError if there is no such axis."""
-    number = operator.index(axis)
+def normalise_axis(name: str, x: Any, axis: Any, n_new: int = 0) -> int:
+    """`axis` of x, which gets `n_new` more axes, from the front; ShapeError if there is none."""
+    n_axes = np.ndim(x) + n_new
+    try:
+        number = operator.index(axis)
+    except TypeError:
+        raise refusal(ShapeError, f"{name}: axis {axis!r} is not an integer", x=x) from None
     if not -n_axes <= number < n_axes:
-        raise ShapeError(f"{name}: there is no axis {number} in an array of {n_axes} axes")
+        raise refusal(
+            ShapeError, f"{name}: x has shape {np.shape(x)}; there is no axis {number}", x=x
+        )
     return number % n_axes
+
+
+def _sizes(name: str, x: Any, shape: Any) -> Shape:
+    """The `shape` asked for, as integers."""
+    try:
+        given = [shape] if isinstance(shape, (int, np.integer)) else list(shape)
+        return tuple(operator.index(n) for n in given)
+    except TypeError:
+        raise refusal(ShapeError, f"{name}: {shape!r} is no shape", x=x) from None
 
 
 # ---- the same elements in another shape -----------------------------------------------
@@ -65,14 +81,14 @@ def _reshape(x: Any, *, shape: Shape) -> Any:
 
 def reshape(x: Any, shape: IntLike | Sequence[IntLike]) -> Any:
     """z = x in another shape, read and written row by row; one size may be -1."""
-    have = np.shape(x)
-    sizes = [shape] if isinstance(shape, (int, np.integer)) else list(shape)
-    want = tuple(operator.index(n) for n in sizes)
+    have, want = np.shape(x), _sizes("reshape", x, shape)
     size, known = math.prod(have), math.prod(n for n in want if n != -1)
     if want.count(-1) == 1 and known > 0 and size % known == 0:
         want = tuple(size // known if n == -1 else n for n in want)
     if any(n < 0 for n in want) or math.prod(want) != size:
-        raise ShapeError(f"reshape: x has shape {have}, {size} elements; they do not fill {want}")
+        raise refusal(
+            ShapeError, f"reshape: x has shape {have}, {size} elements; they do not fill {want}", x=x
+        )
     return x if want == have else _reshape(x, shape=want)
 
 
@@ -95,16 +111,18 @@ def transpose(x: Any, axes: Sequence[IntLike] | None = None) -> Any:
     if axes is None:
         order = tuple(range(n_axes))[::-1]
     else:
-        order = tuple(normalise_axis("transpose", n_axes, a) for a in axes)
+        order = tuple(normalise_axis("transpose", x, a) for a in axes)
     if sorted(order) != list(range(n_axes)):
-        raise ShapeError(f"transpose: axes {axes} is no order of the {n_axes} axes of x")
+        raise refusal(
+            ShapeError, f"transpose: x has shape {np.shape(x)}; {axes} is no order of its axes", x=x
+        )
     return x if order == tuple(range(n_axes)) else _transpose(x, axes=order)
 
 
 def swapaxes(x: Any, first: int, second: int) -> Any:
     """z = x with two axes exchanged."""
     n_axes = np.ndim(x)
-    i, j = (normalise_axis("swapaxes", n_axes, a) for a in (first, second))
+    i, j = (normalise_axis("swapaxes", x, a) for a in (first, second))
     order = list(range(n_axes))
     order[i], order[j] = j, i
     return transpose(x, order)
@@ -113,16 +131,16 @@ def swapaxes(x: Any, first: int, second: int) -> Any:
 def expand_dims(x: Any, axis: int) -> Any:
     """z = x with a new axis of size 1 at `axis`."""
     shape = np.shape(x)
-    i = normalise_axis("expand_dims", len(shape) + 1, axis)
+    i = normalise_axis("expand_dims", x, axis, 1)
     return reshape(x, (*shape[:i], 1, *shape[i:]))
 
 
 def squeeze(x: Any, axis: int) -> Any:
     """z = x without its axis `axis`, which must have size 1."""
     shape = np.shape(x)
-    i = normalise_axis("squeeze", len(shape), axis)
+    i = normalise_axis("squeeze", x, axis)
     if shape[i] != 1:
-        raise ShapeError(f"squeeze: axis {axis} of x has size {shape[i]}, x has shape {shape}")
+        raise refusal(ShapeError, f"squeeze: x has shape {shape}; axis {axis} is not of size 1", x=x)
     return reshape(x, shape[:i] + shape[i + 1 :])
 
 
@@ -144,15 +162,17 @@ def _broadcast_to(x: Any, *, shape: Shape) -> Any:
     return np.broadcast_to(x, shape)
 
 
-def broadcast_to(x: Any, shape: Sequence[IntLike]) -> Any:
+def broadcast_to(x: Any, shape: IntLike | Sequence[IntLike]) -> Any:
     """z = x repeated to `shape` by NumPy's broadcasting rule."""
-    have, want = np.shape(x), tuple(operator.index(n) for n in shape)
+    have, want = np.shape(x), _sizes("broadcast_to", x, shape)
     try:
         fits = np.broadcast_shapes(have, want) == want
     except ValueError:
         fits = False
     if not fits:
-        raise ShapeError(f"broadcast_to: x has shape {have}; it does not broadcast to {want}")
+        raise refusal(
+            ShapeError, f"broadcast_to: x has shape {have}; it does not broadcast to {want}", x=x
+        )
     return x if want == have else _broadcast_to(x, shape=want)
 
 
@@ -199,8 +219,8 @@ def concat(parts: Sequence[Any], axis: int = -1) -> Any:
     """z = the parts one after the other along `axis`; the other sizes must agree."""
     parts = tuple(parts)
     if not parts:
-        raise ShapeError("concat: there are no parts")
-    return _concat(*parts, axis=normalise_axis("concat", np.ndim(parts[0]), axis))
+        raise refusal(ShapeError, "concat: there are no parts")
+    return _concat(*parts, axis=normalise_axis("concat", parts[0], axis))
 
 
 def stack(parts: Sequence[Any], axis: int = 0) -> Any:
@@ -214,19 +234,27 @@ def split(x: Any, sections: int | Sequence[int], axis: int = -1) -> list[Any]:
     Raises ShapeError if n does not divide the size, or positions are not in order.
     """
     shape = np.shape(x)
-    i = normalise_axis("split", len(shape), axis)
+    i = normalise_axis("split", x, axis)
     size = shape[i]
     if isinstance(sections, (int, np.integer)):
         if sections < 1 or size % sections:
-            raise ShapeError(f"split: axis {axis} of size {size} has no {sections} equal parts")
+            raise refusal(
+                ShapeError,
+                f"split: x has shape {shape}; its axis {axis} has no {sections} equal parts",
+                x=x,
+            )
         cuts = [size // sections * k for k in range(int(sections) + 1)]
     else:
-        cuts = [0, *(operator.index(c) for c in sections), size]
+        cuts = [0, *_sizes("split", x, sections), size]
         if sorted(cuts) != cuts:
-            raise ShapeError(f"split: positions {sections} are not in order within 0 .. {size}")
+            raise refusal(
+                ShapeError,
+                f"split: x has shape {shape}; {sections} are no positions in order on axis {axis}",
+                x=x,
+            )
     return [
         getitem(x, (*[slice(None)] * i, slice(start, stop)))
-        for start, stop in zip(cuts[:-1], cuts[1:], strict=True)
+        for start, stop in itertools.pairwise(cuts)
     ]
 
 
@@ -254,7 +282,10 @@ def getitem(x: Any, index: Any) -> Any:
         (for rows by an integer array use :func:`take`, for masks :func:`where`).
     """
     shape = np.shape(x)
-    normal = normalise_index(shape, index)
+    try:
+        normal = normalise_index(shape, index)
+    except IndexRangeError as error:
+        raise refusal(IndexRangeError, str(error), x=x) from None
     whole = tuple((0, n, 1) for n in shape)
     return x if normal == whole else _getitem(x, index=normal)
 
