@@ -71,11 +71,11 @@ class Operators:
     def __abs__(self) -> Node:
         return ops.abs(self)  # type: ignore[no-any-return]
 
-    def __pow__(self, exponent: float) -> Node:
-        return _power(self, exponent)  # type: ignore[no-any-return]
+    def __pow__(self, exponent: Any) -> Node:
+        return ops.power(self, exponent)  # type: ignore[no-any-return]
 
     def __rpow__(self, base: Any) -> Node:
-        return _power(base, self)  # type: ignore[no-any-return]
+        return ops.power(base, self)  # type: ignore[no-any-return]
 
     # ---- comparisons: nodes of 1.0 and 0.0 --------------------------------------------
     # `==` stays identity: nodes are keys of dictionaries. Use autodiff.equal.
@@ -184,12 +184,6 @@ def _refusal(call: str, options: dict[str, Any]) -> str:
     )
 
 
-def _power(x: Any, y: Any) -> Any:
-    if not isinstance(y, Operators):
-        return ops.power(x, y)
-    return ops.exp(ops.multiply(ops.log(x), y))  # x^y = e^(y ln x)
-
-
 _UFUNCS: dict[np.ufunc, Callable[..., Any]] = {
     np.add: ops.add,
     np.subtract: ops.subtract,
@@ -197,8 +191,8 @@ _UFUNCS: dict[np.ufunc, Callable[..., Any]] = {
     np.divide: ops.divide,
     np.negative: ops.negative,
     np.positive: lambda x: x,
-    np.power: _power,
-    np.float_power: _power,
+    np.power: ops.power,
+    np.float_power: ops.power,
     np.square: ops.square,
     np.exp: ops.exp,
     np.log: ops.log,

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.op import Example, Sample, declare
+from autodiff.array import as_float64
+from autodiff.errors import ShapeError
+from autodiff.op import Example, Sample, declare, is_operand, refusal
 
 __all__ = [
     "abs",
@@ -125,13 +127,21 @@ def _power(x: Any, *, exponent: float) -> Any:
     return x**exponent
 
 
-def power(x: Any, exponent: float) -> Any:
-    """z = x^p with a constant exponent p; NaN for x < 0 and p not an integer.
+def power(x: Any, exponent: Any) -> Any:
+    """z = x^p; NaN for x < 0 and p not an integer.
 
-    For a variable exponent write ``exp(log(x) * y)``.
+    exponent : a number, or a node: then z is computed as e^(p ln x), and p gets its gradient too.
     """
-    p = float(exponent)
-    return square(x) if p == 2.0 else _power(x, exponent=p)
+    if is_operand(exponent):
+        return exp(multiply(log(x), exponent))
+    p = as_float64(exponent, "power: the exponent")
+    if p.ndim:
+        raise refusal(
+            ShapeError,
+            f"power: the exponent must be one number or a node, it has shape {p.shape}",
+            x=x,
+        )
+    return square(x) if p == 2.0 else _power(x, exponent=float(p))
 
 
 # ---- functions of one variable --------------------------------------------------------
