@@ -255,15 +255,19 @@ def push(
     """
     seed = _seed_gradient(node, gradient)
     _require_fresh(node, backend)
-    if node._awaited == 0 and (sender is None or sender not in node.senders):
+    if sender is not None and sender not in node.senders:
+        raise GradientError(
+            f"{node.describe()} does not wait for {sender!r}; call register({sender!r}) first"
+        )
+    if node._awaited == 0:
         raise BackwardTwiceError(
             f"{node.describe()} has pushed its gradient down already; call reset() before another "
             "pass, register() outside senders before the first, or use "
             "autodiff.backward({node: gradient, ...})"
         )
-    if sender is not None and sender not in node.senders:
-        raise GradientError(
-            f"{node.describe()} does not wait for {sender!r}; call register({sender!r}) first"
+    if sender is not None and node._awaited > 0 and node.senders[sender] == node._round:
+        raise BackwardTwiceError(
+            f"{sender!r} has sent its gradient to {node.describe()} already in this pass"
         )
     _run({node: seed}, None, backend, sender)
 
@@ -369,7 +373,7 @@ def _push_down(
     run_backward, observer = backend.backward, _observer.get()
     ready: list[Node] = []
     for node, g in seeds.items():
-        if node._awaited < 0 or (sender is not None and node.senders[sender] == node._round):
+        if node._awaited < 0:
             _begin(node, g, _expected(node, counts))
         else:
             node._gradient = run(add, (node._gradient, g))
