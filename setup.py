@@ -49,7 +49,12 @@ if COVERAGE:
 
 core = Extension(
     "autodiff._core",
-    sources=["csrc/_core.pyx", "csrc/loops.c", *sorted(glob("csrc/kernels_*.c"))],
+    sources=[
+        "csrc/_core.pyx",
+        "csrc/loops.c",
+        "csrc/program.c",
+        *sorted(glob("csrc/kernels_*.c")),
+    ],
     depends=[f for end in ("h", "inc", "def", "pxi") for f in sorted(glob(f"csrc/*.{end}"))],
     include_dirs=["csrc", numpy.get_include()],
     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
