@@ -53,6 +53,7 @@ cdef extern from "kernels.h":
         ad_rows_gx softmax_gx
         ad_rows_gx log_softmax_gx
         ad_gemm gemm
+        double blas_from
 
     enum:
         AD_MAX_ISAS

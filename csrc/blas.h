@@ -15,12 +15,12 @@ typedef void (*ad_dgemm)(char *, char *, int64_t *, int64_t *, int64_t *, double
 static ad_dgemm ad_blas_dgemm = NULL;
 static int ad_blas_wide = 0;
 
-/* Products of more multiplications than this go to BLAS; benchmarked in docs/numerics.md. */
-static double ad_blas_from = 32768.0;
+/* Products of at least so many multiplications go to BLAS: as the table in use says. */
+static double ad_blas_from = 0.0;
 
 static inline int ad_wants_blas(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k)
 {
-    return (double)m * (double)n * (double)k > ad_blas_from;
+    return (double)m * (double)n * (double)k >= ad_blas_from;
 }
 
 /* C = alpha op(A) op(B) + beta C, row-major, which is C' = alpha op(B)' op(A)' + beta C',

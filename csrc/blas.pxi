@@ -6,7 +6,6 @@ cdef extern from "blas.h":
     ctypedef void (*ad_dgemm)() noexcept nogil
     ad_dgemm ad_blas_dgemm
     bint ad_blas_wide
-    double ad_blas_from
     bint ad_wants_blas(ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
     bint ad_fits_blas(ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
     void ad_gemm_blas(
@@ -74,10 +73,10 @@ def _gemm(str how not None, bint ta, bint tb, double alpha, double[:, ::1] a,
         raise BackendError(f"no product by {how!r}")
 
 
-def _blas_from(double n):
-    """Set how many multiplications a product must have to go to BLAS. For tests; returns
-    the number before."""
+def _blas_from(n=None):
+    """Set how many multiplications a product must have to go to BLAS, None: as the instruction
+    set in use has it. For tests; returns the number before."""
     global ad_blas_from
     before = ad_blas_from
-    ad_blas_from = n
+    ad_blas_from = kernels.blas_from if n is None else n
     return before

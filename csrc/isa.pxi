@@ -1,8 +1,12 @@
 # The instruction sets, and which of their tables of kernels is in use.
 
+cdef extern from "blas.h":
+    double ad_blas_from
+
 cdef const ad_kernels* usable[AD_MAX_ISAS]
 cdef int n_usable = ad_usable_kernels(usable)
 cdef const ad_kernels* kernels = usable[n_usable - 1]
+ad_blas_from = kernels.blas_from
 
 
 def isas():
@@ -17,11 +21,12 @@ def isa():
 
 def use_isa(str name not None):
     """Use the kernels for that instruction set from now on; BackendError if it cannot be."""
-    global kernels
+    global kernels, ad_blas_from
     cdef int i
     for i in range(n_usable):
         if usable[i].isa.decode() == name:
             kernels = usable[i]
+            ad_blas_from = kernels.blas_from
             return
     raise BackendError(
         f"there is no instruction set {name!r} here; there are: {', '.join(isas())}")

@@ -59,6 +59,7 @@ typedef struct {
     ad_rows_gx softmax_gx;
     ad_rows_gx log_softmax_gx;
     ad_gemm gemm;
+    double blas_from; /* multiplications from which BLAS is faster than gemm */
 } ad_kernels;
 
 #define AD_MAX_ISAS 3

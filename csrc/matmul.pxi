@@ -113,12 +113,12 @@ cdef class Matmul(Kernel):
         """c = op(a) op(b) over the stack; summed where c is one matrix for several."""
         cdef ad_loop loop
         cdef PyThreadState* state
-        cdef bint large = ad_wants_blas(m, n, k)
+        cdef ptrdiff_t work = m * n * k // 8
         cdef int i
-        if large:
+        if ad_wants_blas(m, n, k):
             load_blas()
         if p.axes == 0:
-            state = PyEval_SaveThread() if large else NULL
+            state = let_go(work)
             ad_gemm_any(kernels.gemm, ta, tb, m, n, k, 1.0, a, lda, b, ldb, 0.0, c, ldc)
             take_back(state)
             return 0
@@ -128,7 +128,7 @@ cdef class Matmul(Kernel):
             loop.step[0][i] = c_step[i]
             loop.step[1][i] = a_step[i]
             loop.step[2][i] = b_step[i]
-        state = let_go(m * n * k * product_of(p.axes, p.stack))
+        state = let_go(work * product_of(p.axes, p.stack))
         if repeats:
             memset(c, 0, c_size * sizeof(double))
         ad_gemm_stack(&loop, kernels.gemm, ta, tb, m, n, k, a, lda, b, ldb,
