@@ -18,6 +18,7 @@ __all__ = [
     "GradientError",
     "IncompleteGradientError",
     "IndexRangeError",
+    "RecordingError",
     "SaveError",
     "ShapeError",
     "StaleValueError",
@@ -63,6 +64,10 @@ class BackwardTwiceError(GradientError):
 
 class BackendError(AutodiffError, RuntimeError):
     """An unknown or unavailable back end or instruction set was asked for."""
+
+
+class RecordingError(AutodiffError, TypeError):
+    """A step that is being recorded did what a recording cannot hold."""
 
 
 class AnomalyError(AutodiffError, FloatingPointError):

@@ -234,8 +234,12 @@ class Node(Operators):
 
     @property
     def value(self) -> Array:
-        """The value, computed if need be; a read-only view."""
-        return self.forward()
+        """The value as of the last forward pass, computed if there was none; a read-only view.
+
+        It does not change when a tensor below is assigned: ``forward()`` computes anew. So a
+        loss still holds its number after the optimiser has stepped.
+        """
+        return self.forward() if self._value is None else self._handed_out()
 
     def _handed_out(self) -> Array:
         observer = graph.current_observer()

@@ -1,0 +1,175 @@
+"""The program in single-assignment form: values, instructions, and what they mean.
+
+A recorded program is a list of ops of the table, applied to values. A value is defined
+once: it is an argument of the step, the state of a tensor as the step finds it, a
+constant, or the output of one instruction. At the end the results are handed out, and the
+`writes` are copied into the tensors that the step assigned.
+
+Passes take a :class:`Program` and return another one; :func:`autodiff.program.verify.verify`
+says what each of them must keep.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from autodiff.array import Array, Shape
+from autodiff.op import BoundOp
+
+__all__ = ["Builder", "Instruction", "Program", "Value", "VIEWS"]
+
+VIEWS = frozenset({"reshape", "transpose", "broadcast_to", "getitem", "concat"})
+"""Ops that only say where elements lie; the layout makes them free where it can."""
+
+
+class Value:
+    """One value of the program.
+
+    kind : "argument", "state" (the buffer of a tensor), "constant" or "computed".
+    buffer : of a state or constant, the array; None otherwise.
+    label : the name of the node it came from, for listings.
+    """
+
+    __slots__ = ("buffer", "kind", "label", "producer", "shape")
+
+    def __init__(
+        self, shape: Shape, kind: str, buffer: Array | None = None, label: str = ""
+    ) -> None:
+        self.shape = shape
+        self.kind = kind
+        self.buffer = buffer
+        self.label = label
+        self.producer: Instruction | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def op(self) -> str:
+        """Name of the op that computes it; empty for what the program is given."""
+        return self.producer.op.name if self.producer is not None else ""
+
+    @property
+    def inputs(self) -> tuple[Value, ...]:
+        """What it is computed from."""
+        return self.producer.inputs if self.producer is not None else ()
+
+    def attribute(self, name: str) -> Any:
+        """An attribute of the op that computes it."""
+        assert self.producer is not None
+        return self.producer.op.attributes[name]
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.op} {self.label} {self.shape}>"
+
+
+class Instruction:
+    """One op applied to values; it defines `output`.
+
+    rank : when it was recorded, or when the instructions that it stands for were; keeps
+        the order of a program that passes take apart close to the order of the user's step.
+    """
+
+    __slots__ = ("inputs", "op", "output", "rank")
+
+    def __init__(
+        self, op: BoundOp, inputs: Sequence[Value], label: str = "", rank: int = 0
+    ) -> None:
+        self.op = op
+        self.inputs = tuple(inputs)
+        self.rank = rank
+        self.output = Value(op.shape(*[x.shape for x in inputs]), "computed", None, label)
+        self.output.producer = self
+
+    def __repr__(self) -> str:
+        return f"<{self.op} of {len(self.inputs)} -> {self.output.shape}>"
+
+
+@dataclass
+class Program:
+    """Instructions in an order in which every value is defined before it is used.
+
+    writes : pairs (state, value): the buffer of `state` holds `value` at the end.
+    """
+
+    arguments: list[Value] = field(default_factory=list)
+    instructions: list[Instruction] = field(default_factory=list)
+    results: list[Value] = field(default_factory=list)
+    writes: list[tuple[Value, Value]] = field(default_factory=list)
+
+    @property
+    def outputs(self) -> list[Value]:
+        """All values that must exist at the end."""
+        return [*self.results, *(value for _, value in self.writes)]
+
+    def uses(self) -> dict[Value, list[Instruction]]:
+        """For every value the instructions that read it, once for each time."""
+        uses: dict[Value, list[Instruction]] = {}
+        for instruction in self.instructions:
+            for x in instruction.inputs:
+                uses.setdefault(x, []).append(instruction)
+        return uses
+
+    def replaced(self, instructions: Iterable[Instruction], new: dict[Value, Value]) -> Program:
+        """This program with other instructions, and outputs renamed by `new`."""
+        return Program(
+            self.arguments,
+            list(instructions),
+            [new.get(v, v) for v in self.results],
+            [(state, new.get(v, v)) for state, v in self.writes],
+        )
+
+    def in_order(self) -> Program:
+        """The same program, sorted by need and rank, without what nothing needs."""
+        order: list[Instruction] = []
+        seen: set[Instruction] = set()
+        stack = [(v.producer, False) for v in reversed(self.outputs)]
+        while stack:
+            instruction, inputs_done = stack.pop()
+            if instruction is None:
+                continue
+            if inputs_done:
+                ranks = [x.producer.rank for x in instruction.inputs if x.producer is not None]
+                instruction.rank = max(instruction.rank, *ranks, 0)
+                order.append(instruction)
+            elif instruction not in seen:
+                seen.add(instruction)
+                stack.append((instruction, True))
+                stack.extend((x.producer, False) for x in reversed(instruction.inputs))
+        order.sort(key=lambda instruction: instruction.rank)  # stable: still by need
+        return Program(self.arguments, order, self.results, self.writes)
+
+
+class Builder:
+    """Appends instructions; constants of one value and kind are made once."""
+
+    def __init__(self) -> None:
+        self.instructions: list[Instruction] = []
+        self.rank: int | None = None  # of what is emitted; None: one after the other
+        self._scalars: dict[bytes, Value] = {}
+
+    def constant(self, value: Any) -> Value:
+        """A constant; scalars of the same bits are the same value."""
+        array = np.array(value, dtype=np.float64)
+        if array.ndim:
+            array.flags.writeable = False
+            return Value(array.shape, "constant", array)
+        key = array.tobytes()
+        if key not in self._scalars:
+            array.flags.writeable = False
+            self._scalars[key] = Value((), "constant", array)
+        return self._scalars[key]
+
+    def emit(self, op: BoundOp, inputs: Sequence[Value], label: str = "") -> Value:
+        """Append one instruction and return what it defines."""
+        rank = len(self.instructions) if self.rank is None else self.rank
+        instruction = Instruction(op, inputs, label, rank)
+        self.instructions.append(instruction)
+        return instruction.output

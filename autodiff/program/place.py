@@ -1,0 +1,271 @@
+"""Deciding where every value lives, and inserting the copies that this needs.
+
+Parts of a concat are computed in their place in it, where they can be; a value that a tensor
+is assigned is computed in the tensor's buffer, where nothing still needs the old
+contents. What cannot be placed is copied by an instruction of its own, which the
+scheduler fuses with its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from autodiff.op import OPS
+from autodiff.program.ir import VIEWS, Instruction, Program, Value
+from autodiff.program.layout import Layout, Storage, contiguous_strides, view
+
+__all__ = ["Placement", "base_of", "place"]
+
+COPY = OPS["stop_gradient"].bind()
+_MAX_NESTING = 50
+
+
+@dataclass
+class Placement:
+    """A program whose views are all free, and the layout of each of its values.
+
+    homes : for a value that is computed in a tensor's buffer, the state it replaces.
+    parts : the values that are computed in a part of a concat.
+    """
+
+    program: Program
+    layouts: dict[Value, Layout]
+    homes: dict[Value, Value]
+    parts: set[Value]
+
+
+def base_of(value: Value) -> Value:
+    """The value whose elements `value` shows: the other end of a chain of views."""
+    while value.op in VIEWS and value.op != "concat":
+        value = value.inputs[0]
+    return value
+
+
+def place(
+    program: Program, *, in_place: bool = True, buffered: Collection[int] = ()
+) -> Placement:
+    """Give every value a layout. The program given is left as it is.
+
+    in_place : whether the value a tensor is assigned may be computed in its buffer.
+    buffered : numbers of the writes that must go by way of a copy.
+    """
+    return _Placer(program, in_place, buffered).run()
+
+
+@dataclass
+class _Part:
+    """Where in a concat a value is computed."""
+
+    whole: Value
+    axis: int
+    start: int
+    shape: tuple[int, ...]  # of the part, if the value has it in another shape
+    depth: int
+
+
+class _Placer:
+    def __init__(self, program: Program, in_place: bool, buffered: Collection[int]) -> None:
+        self.program = _copy(program)
+        self.in_place = in_place
+        self.buffered = buffered
+        self.parts: dict[Value, _Part] = {}
+        self.homes: dict[Value, Value] = {}
+        self.layouts: dict[Value, Layout] = {}
+
+    def run(self) -> Placement:
+        program = self.program
+        program.instructions = self._with_part_copies()
+        self._place_writes()
+        self._copy_results()
+        program.instructions = self._with_view_copies()
+        return Placement(program, self.layouts, self.homes, set(self.parts))
+
+    # ---- concats ----------------------------------------------------------------------
+
+    def _with_part_copies(self) -> list[Instruction]:
+        result: list[Instruction] = []
+        for instruction in self.program.instructions:
+            if instruction.op.name == "concat":
+                axis = instruction.op.attributes["axis"]
+                start, inputs = 0, []
+                for x in instruction.inputs:
+                    part = x
+                    if not self._place_part(x, x, instruction.output, axis, start):
+                        copy = Instruction(COPY, [x], x.label, instruction.rank)
+                        result.append(copy)
+                        part = copy.output
+                        self._place_part(part, part, instruction.output, axis, start)
+                    inputs.append(part)
+                    start += x.shape[axis]
+                instruction.inputs = tuple(inputs)
+            result.append(instruction)
+        return result
+
+    def _place_part(self, value: Value, part: Value, whole: Value, axis: int, start: int) -> bool:
+        if value.op == "reshape" and _squeezed(value.shape) == _squeezed(value.inputs[0].shape):
+            return self._place_part(value.inputs[0], part, whole, axis, start)
+        if value in self.parts or not _placeable(value, value.shape == part.shape):
+            return False
+        depth = 1 + max((self.parts[x].depth for x in value.inputs if x in self.parts), default=0)
+        if depth > _MAX_NESTING:
+            return False
+        self.parts[value] = _Part(whole, axis, start, part.shape, depth)
+        return True
+
+    # ---- tensors ----------------------------------------------------------------------
+
+    def _place_writes(self) -> None:
+        """Compute what is assigned in the tensor's buffer, or copy it there."""
+        writes = []
+        for number, (state, value) in enumerate(self.program.writes):
+            if value is state:
+                continue
+            if number in self.buffered:
+                buffer = Instruction(COPY, [value], state.label, _LAST)
+                self.program.instructions.append(buffer)
+                value = buffer.output
+            if number in self.buffered or not (self.in_place and self._fits_home(value, state)):
+                copy = Instruction(COPY, [value], state.label, _LAST)
+                self.program.instructions.append(copy)
+                value = copy.output
+            self.homes[value] = state
+            writes.append((state, value))
+        self.program.writes = writes
+
+    def _fits_home(self, value: Value, state: Value) -> bool:
+        if value in self.parts or value in self.homes or value.producer is None:
+            return False
+        op = value.producer.op
+        if op.op.elementwise:
+            readers = value.inputs
+        elif op.name == "product_add":
+            readers = value.inputs[:1]
+        else:
+            return False
+        plain = all(x is state or base_of(x) is not state for x in readers)
+        return plain and all(base_of(x) is not state for x in value.inputs[len(readers) :])
+
+    def _copy_results(self) -> None:
+        """A result that shows a tensor which is written must be saved before that."""
+        written = {state for state, _ in self.program.writes}
+        results = []
+        for value in self.program.results:
+            if base_of(value) in written:
+                copy = Instruction(COPY, [value], value.label, 0)
+                self.program.instructions.append(copy)
+                value = copy.output
+            results.append(value)
+        self.program.results = results
+
+    # ---- layouts ----------------------------------------------------------------------
+
+    def _with_view_copies(self) -> list[Instruction]:
+        """Give layouts in order; where a view is impossible, make it one of a copy."""
+        result: list[Instruction] = []
+        for position, x in enumerate(self.program.arguments):
+            storage = Storage(x.size, argument=position, label=x.label)
+            self.layouts[x] = Layout(storage, 0, x.shape, contiguous_strides(x.shape))
+        for instruction in self.program.instructions:
+            output = instruction.output
+            if instruction.op.name in VIEWS and instruction.op.name != "concat":
+                (x,) = instruction.inputs
+                layout = view(instruction.op, self._layout(x), output.shape)
+                if layout is None:
+                    copy = self._copied(x, instruction, result)
+                    layout = view(instruction.op, self._layout(copy), output.shape)
+                    assert layout is not None
+                self.layouts[output] = layout
+            else:
+                self._make_operands_fit(instruction, result)
+                self._layout(output)
+            result.append(instruction)
+        for i, v in enumerate(self.program.results):
+            if not self._layout(v).contiguous:
+                copy = Instruction(COPY, [v], v.label, _LAST)
+                result.append(copy)
+                self.program.results[i] = copy.output
+        for v in self.program.outputs:
+            self._layout(v)
+        return result
+
+    def _copied(self, x: Value, before: Instruction, result: list[Instruction]) -> Value:
+        copy = Instruction(COPY, [x], x.label, before.rank)
+        result.append(copy)
+        before.inputs = tuple(copy.output if i is x else i for i in before.inputs)
+        return copy.output
+
+    def _make_operands_fit(self, instruction: Instruction, result: list[Instruction]) -> None:
+        name = instruction.op.name
+        if instruction.op.op.elementwise or name in ("concat", "scatter_slice"):
+            fits = _any_layout
+        elif name in ("matmul", "product_add"):
+            fits = _matrix_layout
+        else:
+            fits = _contiguous_layout
+        for position, x in enumerate(instruction.inputs):
+            if name == "product_add" and position in (0, 3):
+                continue
+            if not fits(self._layout(x)):
+                self._copied(x, instruction, result)
+
+    def _layout(self, value: Value) -> Layout:
+        if value not in self.layouts:
+            self.layouts[value] = self._new_layout(value)
+        return self.layouts[value]
+
+    def _new_layout(self, value: Value) -> Layout:
+        if value in self.parts:
+            part = self.parts[value]
+            stop = part.start + part.shape[part.axis]
+            window = self._layout(part.whole).slice(part.axis, part.start, stop)
+            layout = window.reshape(value.shape)
+            assert layout is not None
+            return layout
+        if value in self.homes:
+            home = self._layout(self.homes[value])
+            return Layout(home.storage, 0, value.shape, home.strides)
+        storage = Storage(value.size, buffer=value.buffer, label=value.label)
+        return Layout(storage, 0, value.shape, contiguous_strides(value.shape))
+
+
+_LAST = 1 << 60
+
+
+def _any_layout(layout: Layout) -> bool:
+    return True
+
+
+def _contiguous_layout(layout: Layout) -> bool:
+    return layout.contiguous
+
+
+def _matrix_layout(layout: Layout) -> bool:
+    return layout.matrix() is not None
+
+
+def _placeable(value: Value, same_shape: bool) -> bool:
+    """Whether the op that computes `value` can write to a window of something larger."""
+    if value.producer is None:
+        return False
+    op = value.producer.op
+    if op.name == "concat":
+        return same_shape
+    return op.op.elementwise or (op.name == "matmul" and same_shape and len(value.shape) == 2)
+
+
+def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(n for n in shape if n != 1)
+
+
+def _copy(program: Program) -> Program:
+    """The same program, of instructions that may be changed."""
+    new: dict[Value, Value] = {}
+    instructions = []
+    for old in program.instructions:
+        instruction = Instruction(
+            old.op, [new.get(x, x) for x in old.inputs], old.output.label, old.rank
+        )
+        new[old.output] = instruction.output
+        instructions.append(instruction)
+    return program.replaced(instructions, new)

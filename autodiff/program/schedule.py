@@ -1,0 +1,167 @@
+"""The order of execution: runs of elementwise ops, and single steps between them.
+
+A *run* computes many elementwise ops of one shape in one pass over the data, block by
+block, so that what only the run needs never leaves the cache. The scheduler takes
+whatever is ready: first all that is not elementwise, since it makes more ready; then the
+elementwise ops of one shape for as long as there are any. A tensor's buffer may be
+overwritten once all that read the old contents have been scheduled.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+
+from autodiff.array import Shape
+from autodiff.program.ir import VIEWS, Instruction, Value
+from autodiff.program.place import Placement, base_of
+
+__all__ = ["Step", "schedule", "squeezed"]
+
+_LONGEST_RUN = 128
+
+
+@dataclass
+class Step:
+    """One instruction of the executor: a single op, or a run of elementwise ones."""
+
+    members: list[Instruction]
+
+    @property
+    def is_run(self) -> bool:
+        """Whether it is a run; its shape is that of its members without axes of size 1."""
+        return self.members[0].op.op.elementwise
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of the outputs without axes of size 1."""
+        return squeezed(self.members[0].output.shape)
+
+
+def squeezed(shape: Shape) -> Shape:
+    """`shape` without its axes of size 1."""
+    return tuple(n for n in shape if n != 1)
+
+
+def schedule(placement: Placement, *, fuse: bool = True) -> tuple[list[Step], set[Value]]:
+    """The steps of a placed program, in order; and tensors that stand in the way.
+
+    Two tensors may be assigned each other's old contents: then neither can be written
+    first. The second result names such states; they must be placed by way of a copy.
+    """
+    scheduler = _Scheduler(placement, fuse)
+    steps = scheduler.run()
+    stuck = {i.output for i in scheduler.unscheduled()}
+    return steps, {state for value, state in placement.homes.items() if value in stuck}
+
+
+class _Scheduler:
+    def __init__(self, placement: Placement, fuse: bool) -> None:
+        self.longest = _LONGEST_RUN if fuse else 1
+        self.instructions = placement.program.instructions
+        self.waiting: dict[Instruction, int] = dict.fromkeys(self.instructions, 0)
+        self.readers: dict[Instruction, list[Instruction]] = {i: [] for i in self.instructions}
+        # Readers of a tensor's old contents, by who overwrites it, that it cannot share a run with.
+        self.rivals: dict[Instruction, list[Instruction]] = {}
+        self.number = {instruction: n for n, instruction in enumerate(self.instructions)}
+        self.single: list[tuple[int, Instruction]] = []
+        self.elementwise: dict[Shape, list[tuple[int, Instruction]]] = {}
+        self.after_run: list[Instruction] = []  # what must wait until the present run ends
+        self.in_run: set[Instruction] = set()
+        self.steps: list[Step] = []
+        self._connect(placement)
+
+    def _connect(self, placement: Placement) -> None:
+        for instruction in self.instructions:
+            for x in instruction.inputs:
+                if x.producer is not None:
+                    self._edge(x.producer, instruction)
+        states = {state: value for value, state in placement.homes.items()}
+        for instruction in self.instructions:
+            if instruction.op.name in VIEWS:
+                continue
+            for x in instruction.inputs:
+                writer = states[base].producer if (base := base_of(x)) in states else None
+                if writer is not None and writer is not instruction:
+                    self._edge(instruction, writer)
+                    plain = x is base and x.shape == instruction.output.shape
+                    if not (plain and instruction.op.op.elementwise):
+                        self.rivals.setdefault(writer, []).append(instruction)
+
+    def _edge(self, before: Instruction, after: Instruction) -> None:
+        self.readers[before].append(after)
+        self.waiting[after] += 1
+
+    def run(self) -> list[Step]:
+        self._release([i for i in self.instructions if self.waiting[i] == 0])
+        while self.single or self.elementwise:
+            if self.single:
+                instruction = heapq.heappop(self.single)[1]
+                self.steps.append(Step([instruction]))
+                self._release(self._done(instruction))
+            else:
+                shape = min(self.elementwise, key=lambda s: self.elementwise[s][0])
+                self._one_run(shape)
+        return self.steps
+
+    def unscheduled(self) -> list[Instruction]:
+        """What waits in a circle: tensors that are assigned each other's old contents."""
+        return [i for i in self.instructions if self.waiting[i] > 0]
+
+    def _one_run(self, shape: Shape) -> None:
+        members: list[Instruction] = []
+        while shape in self.elementwise and len(members) < self.longest:
+            queue = self.elementwise[shape]
+            instruction = heapq.heappop(queue)[1]
+            if not queue:
+                del self.elementwise[shape]
+            members.append(instruction)
+            self.in_run.add(instruction)
+            ready = self._done(instruction)
+            self._release([r for r in ready if not self._must_wait(r)])
+            self.after_run.extend(r for r in ready if self._must_wait(r))
+        self.steps.append(Step(members))
+        self.in_run.clear()
+        released, self.after_run = self.after_run, []
+        self._release(released)
+
+    def _must_wait(self, instruction: Instruction) -> bool:
+        """Whether it uses the present run's results otherwise than element by element."""
+        if not self.in_run:
+            return False
+        if instruction.op.name == "reshape":
+            x = instruction.inputs[0]
+            return x.producer in self.in_run and squeezed(x.shape) != squeezed(instruction.output.shape)
+        if instruction.op.name in VIEWS:
+            return any(self._of_run(x) for x in instruction.inputs)
+        return any(rival in self.in_run for rival in self.rivals.get(instruction, ()))
+
+    def _of_run(self, value: Value) -> bool:
+        while value.op == "reshape":
+            value = value.inputs[0]
+        return value.producer in self.in_run
+
+    def _done(self, instruction: Instruction) -> list[Instruction]:
+        ready = []
+        for reader in self.readers[instruction]:
+            self.waiting[reader] -= 1
+            if self.waiting[reader] == 0:
+                ready.append(reader)
+        return ready
+
+    def _release(self, ready: list[Instruction]) -> None:
+        """Queue what is ready; views take no time and are done at once."""
+        stack = list(ready)
+        while stack:
+            instruction = stack.pop()
+            if instruction.op.name in VIEWS:
+                for r in self._done(instruction):
+                    if self._must_wait(r):
+                        self.after_run.append(r)
+                    else:
+                        stack.append(r)
+            elif instruction.op.op.elementwise:
+                queue = self.elementwise.setdefault(squeezed(instruction.output.shape), [])
+                heapq.heappush(queue, (self.number[instruction], instruction))
+            else:
+                heapq.heappush(self.single, (self.number[instruction], instruction))
