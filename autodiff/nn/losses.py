@@ -23,6 +23,7 @@ import numpy as np
 from autodiff import ops
 from autodiff.errors import IndexRangeError, ShapeError
 from autodiff.node import Node
+from autodiff.operators import Operators
 
 __all__ = [
     "Reduction",
@@ -107,7 +108,7 @@ def softmax_cross_entropy(logits: Any, target: Any, reduction: Reduction = "sum"
     n_classes = shape[-1]
     n_samples = math.prod(shape[:-1])
     labels = target
-    if isinstance(labels, (np.ndarray, list, tuple, int, float)):
+    if not isinstance(labels, Operators):  # else its numbers are not known yet
         _check_labels(np.asarray(labels), n_classes)
     # Rows of the flattened matrix. A label that is no class must not reach the next sample's
     # row: it is sent to a row that does not exist, so that `take` raises.

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autodiff.errors import ShapeError
 from autodiff.nn.feedforward import Activation, FeedForward, RandomLike
 from autodiff.nn.initialisers import Initialiser, glorot_uniform
 from autodiff.nn.losses import bernoulli_nll, gaussian_kl
@@ -89,7 +90,15 @@ class VAE(Module):
         return self.mean(hidden), self.log_variance(hidden)
 
     def sample(self, mean: Any, log_variance: Any, noise: Any) -> Any:
-        """mean + σ · noise, all of shape (B, n_latent)."""
+        """mean + σ · noise, all of shape (B, n_latent); ShapeError if the noise has another.
+
+        (One row of noise for a whole batch would broadcast.)
+        """
+        if np.shape(noise) != np.shape(mean):
+            raise ShapeError(
+                f"VAE: noise has shape {np.shape(noise)}, mean has shape {np.shape(mean)}; "
+                "every sample needs its own"
+            )
         return mean + exp(0.5 * log_variance) * noise
 
     def decode(self, latent: Any) -> Node:

@@ -66,6 +66,7 @@ def test_truncated_normal_is_distributed_so(rng):
 def test_orthogonal(rng, shape):
     w = orthogonal(shape, rng, gain=2.0)
     assert w.shape == shape
+    assert w.flags.c_contiguous
     wt = np.swapaxes(w, -1, -2)
     product = wt @ w if shape[-2] >= shape[-1] else w @ wt
     eye = np.broadcast_to(np.eye(min(shape[-2:])), product.shape)

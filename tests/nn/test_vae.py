@@ -111,10 +111,11 @@ def test_zero_noise_decodes_the_mean(backend, rng):
     )
 
 
-def test_pixels_must_match(rng):
-    vae, x, noise = draw(rng, None)
-    with pytest.raises(ShapeError):
-        vae.loss(x[:, :-1], noise)
+@pytest.mark.parametrize("shape", [(1, N_LATENT), (N_LATENT,), (N_BATCH, 1), ()])
+def test_every_sample_needs_its_own_noise(rng, shape):
+    vae, x, _ = draw(rng, None)
+    with pytest.raises(ShapeError, match="its own"):
+        vae.loss(x, np.zeros(shape))
 
 
 def test_names():
