@@ -247,10 +247,8 @@ def test_adams_bias_correction_after_many_steps():
     optimiser = Adam([x], 1.0, epsilon=0.0)
     for t in (1.0, 1e2, 1e5):
         optimiser.n_steps.assign(t - 1.0)
-        optimiser.mean.clear()
-        optimiser.mean.append(Tensor(0.0, constant=True))
-        optimiser.mean_square.clear()
-        optimiser.mean_square.append(Tensor(0.0, constant=True))
+        optimiser.mean[0].assign(0.0)
+        optimiser.mean_square[0].assign(0.0)
         before = x.item()
         send((x, 1.0))
         optimiser.step()
