@@ -50,27 +50,41 @@ cdef bint load_blas() except -1:
     return True
 
 
-def _gemm(str how not None, bint ta, bint tb, double alpha, double[:, ::1] a,
-          double[:, ::1] b, double beta, double[:, ::1] c):
-    """c = alpha op(a) op(b) + beta c, in place, by "kernel" or "blas". For tests."""
+def _gemm(str how not None, bint ta, bint tb, double alpha, const double[:, :] a,
+          const double[:, :] b, double beta, double[:, :] c):
+    """c = alpha op(a) op(b) + beta c, in place, by "kernel" or "blas". For tests.
+
+    The rows of the matrices may lie apart: leading dimensions are taken from the strides.
+    """
     cdef ptrdiff_t m = a.shape[1] if ta else a.shape[0]
     cdef ptrdiff_t k = a.shape[0] if ta else a.shape[1]
     cdef ptrdiff_t n = b.shape[0] if tb else b.shape[1]
+    cdef ptrdiff_t lda, ldb, ldc
     if (b.shape[1] if tb else b.shape[0]) != k or c.shape[0] != m or c.shape[1] != n:
         raise ValueError("the shapes do not fit")
     if m == 0 or n == 0:
         return
+    lda, ldb, ldc = leading(a), leading(b), leading(c)
     cdef double none = 0.0
     cdef const double* a_p = &a[0, 0] if k > 0 else &none
     cdef const double* b_p = &b[0, 0] if k > 0 else &none
     if how == "kernel":
-        kernels.gemm(ta, tb, m, n, k, alpha, a_p, a.shape[1], b_p, b.shape[1], beta,
-                     &c[0, 0], n)
+        kernels.gemm(ta, tb, m, n, k, alpha, a_p, lda, b_p, ldb, beta, &c[0, 0], ldc)
     elif how == "blas" and load_blas():
-        ad_gemm_blas(ta, tb, m, n, k, alpha, a_p, max(a.shape[1], 1), b_p,
-                     max(b.shape[1], 1), beta, &c[0, 0], n)
+        ad_gemm_blas(ta, tb, m, n, k, alpha, a_p, lda, b_p, ldb, beta, &c[0, 0], ldc)
     else:
         raise BackendError(f"no product by {how!r}")
+
+
+cdef ptrdiff_t leading(const double[:, :] x) except -1:
+    """How far the rows of x lie apart."""
+    if x.shape[1] > 1 and x.strides[1] != sizeof(double):
+        raise ValueError("the numbers of a row must lie side by side")
+    if x.shape[0] < 2:
+        return max(x.shape[1], 1)
+    if x.strides[0] % <ptrdiff_t>sizeof(double) or x.strides[0] < x.shape[1] * 8:
+        raise ValueError("rows overlap")
+    return max(x.strides[0] // <ptrdiff_t>sizeof(double), 1)
 
 
 def _blas_from(n=None):

@@ -310,31 +310,39 @@ cdef class RowsByNumber(Kernel):
         if self.n_rows < 0:
             raise TypeError(f"{self.n_rows} rows")
 
-    cdef object rows_taken(self, op, PyObject* x, PyObject* rows):
-        """z[i ...] = x[rows[i] ...]"""
+    cdef object rows_taken(self, op, PyObject* x, PyObject* rows, PyObject* like):
+        """z[i ...] = x[rows[i] ...]; of the shape of `like`, if that is given."""
         cdef ptrdiff_t[2 * AD_MAX_AXES] shape
         cdef int axes = ad_axes(rows)
         cdef int x_axes = ad_axes(x)
         if x_axes == 0 or axes + x_axes - 1 > AD_MAX_AXES:
             misfit(op)
-        check_rows("take", ad_shape(x)[0], rows)
         memcpy(shape, ad_shape(rows), axes * sizeof(ptrdiff_t))
         memcpy(shape + axes, ad_shape(x) + 1, (x_axes - 1) * sizeof(ptrdiff_t))
+        if like != NULL and not ad_same_shape(
+                axes + x_axes - 1, shape, ad_axes(like), ad_shape(like)):
+            misfit(op)
+        check_rows("take", ad_shape(x)[0], rows)
         z = ad_new(axes + x_axes - 1, shape)
         ad_take(ad_shape(x)[0], product_of(x_axes - 1, ad_shape(x) + 1), ad_size(rows),
                 ad_data(rows), ad_data(x), ad_data(<PyObject*>z))
         return z
 
-    cdef object rows_scattered(self, op, PyObject* x, PyObject* rows, ptrdiff_t n_rows):
-        """z = 0; z[rows[i] ...] += x[i ...]"""
+    cdef object rows_scattered(
+        self, op, PyObject* x, PyObject* rows, ptrdiff_t n_rows, PyObject* like
+    ):
+        """z = 0; z[rows[i] ...] += x[i ...]; of the shape of `like`, if that is given."""
         cdef ptrdiff_t[AD_MAX_AXES + 1] shape
         cdef int axes = ad_axes(rows)
         cdef int x_axes = ad_axes(x)
         if x_axes < axes or not ad_same_shape(axes, ad_shape(x), axes, ad_shape(rows)):
             misfit(op)
-        check_rows("scatter_rows", n_rows, rows)
         shape[0] = n_rows
         memcpy(shape + 1, ad_shape(x) + axes, (x_axes - axes) * sizeof(ptrdiff_t))
+        if like != NULL and not ad_same_shape(
+                x_axes - axes + 1, shape, ad_axes(like), ad_shape(like)):
+            misfit(op)
+        check_rows("scatter_rows", n_rows, rows)
         z = ad_new(x_axes - axes + 1, shape)
         ad_scatter(n_rows, product_of(x_axes - axes, shape + 1), ad_size(rows), ad_data(rows),
                    ad_data(x), ad_data(<PyObject*>z))
@@ -345,8 +353,8 @@ cdef class RowsByNumber(Kernel):
             misfit(op)
         check(op, x, n)
         if self.scatters:
-            return self.rows_scattered(op, x[0], x[1], self.n_rows)
-        return self.rows_taken(op, x[0], x[1])
+            return self.rows_scattered(op, x[0], x[1], self.n_rows, NULL)
+        return self.rows_taken(op, x[0], x[1], NULL)
 
     cdef object gradient(
         self, op, int i, PyObject* g, PyObject* z, PyObject** x, ptrdiff_t n
@@ -356,10 +364,12 @@ cdef class RowsByNumber(Kernel):
         if i == 1:
             return None
         if self.scatters:
-            return self.rows_taken(op, g, x[1])
+            if ad_axes(g) == 0 or ad_shape(g)[0] != self.n_rows:
+                misfit(op)
+            return self.rows_taken(op, g, x[1], x[0])
         if ad_axes(x[0]) == 0:
             misfit(op)
-        return self.rows_scattered(op, g, x[1], ad_shape(x[0])[0])
+        return self.rows_scattered(op, g, x[1], ad_shape(x[0])[0], x[0])
 
 
 cdef int check_rows(str name, ptrdiff_t n_rows, PyObject* rows) except -1:
