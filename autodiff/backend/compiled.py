@@ -9,7 +9,7 @@ from __future__ import annotations
 from autodiff.errors import BackendError
 
 try:
-    from autodiff import _core
+    import autodiff._core as _core
 except ImportError as error:
     raise BackendError(f"The compiled kernels cannot be used ({error}).") from error
 
