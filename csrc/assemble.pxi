@@ -238,6 +238,7 @@ cdef class Assembler:
             if run.views[i].step < 0:
                 run.views[i].step = 1
                 run.views[i].scratch = self.register_of(n_registers)
+                run.place[i] = run.views[i].scratch
                 n_registers += 1
         for i in range(run.n_micros):
             for o in range(3):
@@ -360,6 +361,7 @@ cdef class Assembler:
         p.ta, p.tb = ta, tb
         p.m, p.n, p.k = read_size(m), read_size(n), read_size(k)
         p.beta = beta
+        scale = None
         if isinstance(alpha, tuple):
             alpha, scale = alpha
             if scale is not None:
@@ -379,7 +381,7 @@ cdef class Assembler:
             p.gemm = ad_gemm_blas
         to.parameters = p
         to.execute = ad_execute_products
-        if axes == 0 and p.scale == NULL:
+        if axes == 0 and scale is None:
             to.execute = ad_execute_product
         if p.m == 0 or p.n == 0:
             to.execute = ad_execute_nothing

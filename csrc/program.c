@@ -179,12 +179,12 @@ static ptrdiff_t step_in_place(const ad_run *run, const ad_view *view, ptrdiff_t
 
 int ad_run_plan(ad_run *run, int axes)
 {
-    for (int i = 0; i < axes; i++) {
+    for (int i = 0; i < axes; i++)
         if (run->size[i] == 0) return 0;
+    for (int i = 0; i < axes; i++)
         for (ptrdiff_t v = 0; v < run->n_views; v++)
             if (run->views[v].writes && run->views[v].stride[i] == 0 && run->size[i] > 1)
                 return -1;
-    }
     collapse(run, axes);
     const ptrdiff_t rows = run->size[ROWS], cols = run->size[COLS];
     run->block_rows = 1;
