@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autodiff.errors import DTypeError
 
-__all__ = ["Array", "Shape", "as_float64", "read_only"]
+__all__ = ["Array", "Shape", "as_float64", "is_float64", "read_only"]
 
 Array: TypeAlias = NDArray[np.float64]
 Shape: TypeAlias = tuple[int, ...]
+
+
+_FLOAT64 = np.dtype(np.float64)
+
+
+def is_float64(value: Any) -> TypeGuard[Array]:
+    """Whether `value` is an array that the engine takes as it is."""
+    if type(value) is not np.ndarray or value.dtype is not _FLOAT64:
+        return False
+    flags = value.flags
+    return flags.c_contiguous and flags.aligned
 
 
 def as_float64(value: Any, what: str = "value") -> Array:
@@ -26,6 +37,8 @@ def as_float64(value: Any, what: str = "value") -> Array:
     DTypeError
         If `value` is not an array of real numbers. `what` names it in the message.
     """
+    if is_float64(value):
+        return value
     try:
         array = np.asarray(value)
     except ValueError as error:  # ragged nesting

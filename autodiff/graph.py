@@ -416,7 +416,22 @@ def _expected(node: Node, counts: Mapping[Node, int] | None) -> int:
     """How many gradients will come to `node` in the pass that begins."""
     if counts is not None:
         return counts[node]
-    return len(node._parents) + len(node.senders)
+    expected = len(node.senders)
+    for edge in node._parents:
+        if can_send(edge, node):
+            expected += 1
+    return expected
+
+
+def can_send(edge: Edge, node: Node) -> bool:
+    """Whether a gradient may come along `edge` to `node` in a pass over the present values.
+
+    The reader may not have been computed yet. But if its value is older than the node's, as
+    that of last step's graph is once a weight has been assigned, it must be computed
+    again first: nobody waits for it.
+    """
+    reader = edge()
+    return reader is not None and (reader._tick == 0 or reader._tick >= node._tick)
 
 
 def _begin(node: Node, gradient: Any, awaited: int) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import graph
-from autodiff.array import Array, Shape, as_float64, read_only
+from autodiff.array import Array, Shape, as_float64, is_float64, read_only
 from autodiff.backend import Backend
 from autodiff.errors import (
     DTypeError,
@@ -186,8 +186,12 @@ class Node(Operators):
 
     @property
     def name(self) -> str:
-        """A name that no other living node has."""
+        """A name that no other living node has; may be set, and is then made unique."""
         return self._name or f"{self.typename}#{self._serial}"
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self._name = _register_name(self, name)
 
     @property
     def parents(self) -> tuple[tuple[Node, int], ...]:
@@ -198,13 +202,15 @@ class Node(Operators):
     def waiting_for(self) -> tuple[tuple[Node, int], ...]:
         """The parents whose gradient is still to come in the present pass.
 
-        Before a pass: all that will send one.
+        Before a pass: all that will send one. A parent whose value is older than this node's
+        is not among them: it cannot send before it is computed again.
         """
         if self._awaited == 0:
             return ()
-        if self._awaited < 0:
-            return _alive(self._parents)
-        return _alive({edge for edge in tuple(self._parents) if edge.round != self._round})
+        edges = {edge for edge in tuple(self._parents) if graph.can_send(edge, self)}
+        if self._awaited > 0:
+            edges = {edge for edge in edges if edge.round != self._round}
+        return _alive(edges)
 
     @property
     def senders(self) -> dict[str, int]:
@@ -459,7 +465,9 @@ class Tensor(Node):
         observer = graph.current_observer()
         stored = None if observer is None else observer.assign(self, value)
         if stored is None:
-            array = as_float64(_value_of(value), f"assign: the value for {self.describe()}")
+            array = _value_of(value)
+            if not is_float64(array):
+                array = as_float64(array, f"assign: the value for {self.describe()}")
             if array.shape != self.shape:
                 raise refusal(
                     ShapeError,
