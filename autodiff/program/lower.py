@@ -227,6 +227,16 @@ class _Lowering:
         a, b = (self.layouts[x] for x in instruction.inputs)
         self._gemm(instruction, a, b, 1.0, None, 0.0)
 
+    def _emit_product_add(self, instruction: Instruction) -> None:
+        _, x, y, scale = instruction.inputs
+        sign = instruction.op.attributes["sign"]
+        a, b = self.layouts[x], self.layouts[y]
+        if scale.kind == "constant" and scale.buffer is not None:
+            self._gemm(instruction, a, b, sign * float(scale.buffer), None, 1.0)
+        else:
+            place = self._operand(self.layouts[scale])
+            self._gemm(instruction, a, b, sign, place, 1.0)
+
     def _gemm(
         self,
         instruction: Instruction,

@@ -71,12 +71,14 @@ class _Placer:
         self.buffered = buffered
         self.parts: dict[Value, _Part] = {}
         self.homes: dict[Value, Value] = {}
+        self.onto: dict[Value, Value] = {}  # a value that lies where a later one will lie
         self.layouts: dict[Value, Layout] = {}
 
     def run(self) -> Placement:
         program = self.program
         program.instructions = self._with_part_copies()
         self._place_writes()
+        self._place_sums()
         self._copy_results()
         program.instructions = self._with_view_copies()
         return Placement(program, self.layouts, self.homes, set(self.parts))
@@ -85,6 +87,7 @@ class _Placer:
 
     def _with_part_copies(self) -> list[Instruction]:
         result: list[Instruction] = []
+        first: list[Instruction] = []  # copies of what is known before the program begins
         for instruction in self.program.instructions:
             if instruction.op.name == "concat":
                 axis = instruction.op.attributes["axis"]
@@ -93,13 +96,26 @@ class _Placer:
                     part = x
                     if not self._place_part(x, x, instruction.output, axis, start):
                         copy = Instruction(COPY, [x], x.label, instruction.rank)
-                        result.append(copy)
+                        (result if base_of(x).producer is not None else first).append(copy)
                         part = copy.output
                         self._place_part(part, part, instruction.output, axis, start)
                     inputs.append(part)
                     start += x.shape[axis]
                 instruction.inputs = tuple(inputs)
             result.append(instruction)
+        order = dict.fromkeys(self._with_views_first(first) + result)  # each once
+        return list(order)
+
+    def _with_views_first(self, copies: list[Instruction]) -> list[Instruction]:
+        """The copies, each after the views it is made through."""
+        result: list[Instruction] = []
+        for copy in copies:
+            views = []
+            value = copy.inputs[0]
+            while value.producer is not None:
+                views.append(value.producer)
+                value = value.inputs[0]
+            result.extend([*reversed(views), copy])
         return result
 
     def _place_part(self, value: Value, part: Value, whole: Value, axis: int, start: int) -> bool:
@@ -145,6 +161,25 @@ class _Placer:
             return False
         plain = all(x is state or base_of(x) is not state for x in readers)
         return plain and all(base_of(x) is not state for x in value.inputs[len(readers) :])
+
+    def _place_sums(self) -> None:
+        """What a product is added to must lie where the sum will lie."""
+        uses = self.program.uses()
+        outputs = set(self.program.outputs)
+        result: list[Instruction] = []
+        for instruction in self.program.instructions:
+            if instruction.op.name == "product_add":
+                c, z = instruction.inputs[0], instruction.output
+                if self.homes.get(z) is not c:
+                    taken = c in self.parts or c in self.homes or c in outputs
+                    if taken or len(uses[c]) > 1 or not _placeable(c, True):
+                        copy = Instruction(COPY, [c], c.label, instruction.rank)
+                        result.append(copy)
+                        instruction.inputs = (copy.output, *instruction.inputs[1:])
+                        c = copy.output
+                    self.onto[c] = z
+            result.append(instruction)
+        self.program.instructions = result
 
     def _copy_results(self) -> None:
         """A result that shows a tensor which is written must be saved before that."""
@@ -222,6 +257,8 @@ class _Placer:
             layout = window.reshape(value.shape)
             assert layout is not None
             return layout
+        if value in self.onto:
+            return self._layout(self.onto[value])
         if value in self.homes:
             home = self._layout(self.homes[value])
             return Layout(home.storage, 0, value.shape, home.strides)
@@ -251,7 +288,8 @@ def _placeable(value: Value, same_shape: bool) -> bool:
     op = value.producer.op
     if op.name == "concat":
         return same_shape
-    return op.op.elementwise or (op.name == "matmul" and same_shape and len(value.shape) == 2)
+    product = op.name in ("matmul", "product_add")
+    return op.op.elementwise or (product and same_shape and len(value.shape) == 2)
 
 
 def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:

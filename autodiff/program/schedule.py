@@ -1,10 +1,12 @@
 """The order of execution: runs of elementwise ops, and single steps between them.
 
 A *run* computes many elementwise ops of one shape in one pass over the data, block by
-block, so that what only the run needs never leaves the cache. The scheduler takes
-whatever is ready: first all that is not elementwise, since it makes more ready; then the
-elementwise ops of one shape for as long as there are any. A tensor's buffer may be
-overwritten once all that read the old contents have been scheduled.
+block, so that what only the run needs never leaves the cache. The scheduler keeps to the
+order of the program, but when it meets an elementwise op it takes along all others of
+its shape that can be computed now and come before the next op of another kind. (To take
+also what comes after that would make long runs, but keep more values alive: slopes would be
+computed in the forward pass and stored.) A tensor's buffer may be overwritten once all
+that read the old contents have been scheduled.
 """
 
 from __future__ import annotations
@@ -65,6 +67,12 @@ class _Scheduler:
         self.rivals: dict[Instruction, list[Instruction]] = {}
         self.number = {instruction: n for n, instruction in enumerate(self.instructions)}
         self.single: list[tuple[int, Instruction]] = []
+        self.singles = [  # those that are not scheduled yet, the next one last
+            n
+            for n, i in reversed(list(enumerate(self.instructions)))
+            if not (i.op.op.elementwise or i.op.name in VIEWS)
+        ]
+        self.single_done: set[int] = set()
         self.elementwise: dict[Shape, list[tuple[int, Instruction]]] = {}
         self.after_run: list[Instruction] = []  # what must wait until the present run ends
         self.in_run: set[Instruction] = set()
@@ -95,14 +103,21 @@ class _Scheduler:
     def run(self) -> list[Step]:
         self._release([i for i in self.instructions if self.waiting[i] == 0])
         while self.single or self.elementwise:
-            if self.single:
-                instruction = heapq.heappop(self.single)[1]
+            shape = min(self.elementwise, key=lambda s: self.elementwise[s][0], default=None)
+            if shape is None or (self.single and self.single[0] < self.elementwise[shape][0]):
+                number, instruction = heapq.heappop(self.single)
+                self.single_done.add(number)
                 self.steps.append(Step([instruction]))
                 self._release(self._done(instruction))
             else:
-                shape = min(self.elementwise, key=lambda s: self.elementwise[s][0])
                 self._one_run(shape)
         return self.steps
+
+    def _next_single(self) -> int:
+        """The number of the first op that is not elementwise and not scheduled."""
+        while self.singles and self.singles[-1] in self.single_done:
+            self.single_done.discard(self.singles.pop())
+        return self.singles[-1] if self.singles else len(self.instructions)
 
     def unscheduled(self) -> list[Instruction]:
         """What waits in a circle: tensors that are assigned each other's old contents."""
@@ -110,8 +125,11 @@ class _Scheduler:
 
     def _one_run(self, shape: Shape) -> None:
         members: list[Instruction] = []
+        limit = self._next_single()
         while shape in self.elementwise and len(members) < self.longest:
             queue = self.elementwise[shape]
+            if members and queue[0][0] > limit:
+                break
             instruction = heapq.heappop(queue)[1]
             if not queue:
                 del self.elementwise[shape]

@@ -42,45 +42,110 @@ def _is_weight(value: Value) -> bool:
 def stack(program: Program) -> Program:
     """Sums of products become one product, sums of sums one sum."""
     sums = _sums(program)
-    order = _weight_order(program)
-    worth: Counter[frozenset[Value]] = Counter()
-    for terms in sums.values():
-        packed = [t for t in terms if _packs(t)]
-        if len(packed) > 1:
-            worth[frozenset(t.inputs[1] for t in packed)] += packed[0].shape[0]
-    emitter = Emitter()
-    new: dict[Value, Value] = {}
-    for root, terms in sums.items():
+    emitter = Emitter(program)
+    parts: dict[Value, list[Value]] = {root: [] for root in sums}
+    rest = {root: list(terms) for root, terms in sums.items()}
+    _stack_shared_inputs(emitter, rest, parts, _weight_order(program))
+    _stack_transposed(emitter, rest, parts)
+    for root, terms in rest.items():
         emitter.at(root)
-        left = list(terms)
-        parts: list[Value] = []
-        stacked = [t for t in left if _is_product(t) and t.inputs[0].op == "transpose"]
-        if len(stacked) > 1:
-            parts.append(_stack_products(emitter, stacked))
-            left = [t for t in left if t not in set(stacked)]
-        packed = [t for t in left if _packs(t)]
-        if worth[frozenset(t.inputs[1] for t in packed)] >= _WORTH_PACKING and len(packed) > 1:
-            packed.sort(key=lambda t: order[t.inputs[1]])
-            lefts = emitter.concat([t.inputs[0] for t in packed], 1)
-            rights = emitter.concat([t.inputs[1] for t in packed], 0)
-            parts.append(emitter.apply("matmul", lefts, rights))
-            left = [t for t in left if t not in set(packed)]
-        summed = [t for t in left if t.op == "sum" and 0 in t.attribute("axis")]
-        alike = [t for t in summed if _sums_alike(t, summed[0])]
-        if len(alike) > 1:
-            joined = emitter.concat([t.inputs[0] for t in alike], 0)
-            parts.append(emitter.emit(alike[0].producer.op, [joined]))  # type: ignore[union-attr]
-            left = [t for t in left if t not in set(alike)]
-        if root.shape and root.shape[0] == 1 and len(left) >= _WORTH_SUMMING:
-            joined = emitter.concat(left, 0)
-            parts.append(emitter.apply("sum", joined, axis=(0,), keepdims=True))
-            left = []
-        if parts:
-            total, *others = [*parts, *left]
+        _stack_sums(emitter, terms, parts[root])
+        if root.shape and root.shape[0] == 1 and len(terms) >= _WORTH_SUMMING:
+            terms.sort(key=lambda t: _row_in_stack(emitter, t))
+            joined = emitter.concat(terms, 0)
+            parts[root].append(emitter.apply("sum", joined, axis=(0,), keepdims=True))
+            terms.clear()
+    new: dict[Value, Value] = {}
+    for root, done in parts.items():
+        if done:
+            emitter.at(root)
+            total, *others = [*done, *rest[root]]
             for other in others:
                 total = emitter.apply("add", total, other)
             new[root] = total
     return substitute(program, new)
+
+
+_Terms = dict[Value, list[Value]]
+
+
+def _stack_shared_inputs(
+    e: Emitter, rest: _Terms, parts: _Terms, order: dict[Value, int]
+) -> None:
+    """Σ_k g_k w_k': the gradient of an input that several weights read."""
+    worth: Counter[frozenset[Value]] = Counter()
+    packed = {root: [t for t in terms if _packs(t)] for root, terms in rest.items()}
+    for terms in packed.values():
+        if len(terms) > 1:
+            worth[frozenset(t.inputs[1] for t in terms)] += terms[0].shape[0]
+    for root, terms in packed.items():
+        if worth[frozenset(t.inputs[1] for t in terms)] < _WORTH_PACKING or len(terms) < 2:
+            continue
+        e.at(root)
+        terms.sort(key=lambda t: order[t.inputs[1]])
+        lefts = e.concat([t.inputs[0] for t in terms], 1)
+        rights = e.concat([t.inputs[1] for t in terms], 0)
+        parts[root].append(e.apply("matmul", lefts, rights))
+        _remove(rest[root], terms)
+
+
+def _stack_transposed(e: Emitter, rest: _Terms, parts: _Terms) -> None:
+    """Σ_t x_t' g_t as [x_1; x_2; ...]' [g_1; g_2; ...]: the gradient of a shared weight.
+
+    Weights that read the same x_t (the gates of a cell) take their columns of one stack.
+    """
+    by_inputs: dict[tuple[Value, ...], list[tuple[Value, list[Value]]]] = {}
+    for root, terms in rest.items():
+        stacked = [t for t in terms if _is_product(t) and t.inputs[0].op == "transpose"]
+        if len(stacked) > 1:
+            stacked.sort(key=_rank_of_left)
+            xs = tuple(t.inputs[0].inputs[0] for t in stacked)
+            by_inputs.setdefault(xs, []).append((root, stacked))
+            _remove(terms, stacked)
+    for xs, members in by_inputs.items():
+        e.at(members[-1][0])
+        left = e.transpose(e.concat(xs, 0))
+        members.sort(key=lambda m: max((o for _, o in e.part_of.get(m[1][-1].inputs[1], ())),
+                                       default=0))  # as they lie side by side already
+        sides = [[m[1][t].inputs[1] for m in members] for t in range(len(xs))]
+        stack_of_sides = e.concat([e.concat(side, 1) for side in sides], 0)
+        start = 0
+        for root, terms in members:
+            stop = start + terms[0].inputs[1].shape[1]
+            right = e.slice(stack_of_sides, 1, start, stop)
+            parts[root].append(e.apply("matmul", left, right))
+            start = stop
+
+
+def _stack_sums(e: Emitter, terms: list[Value], parts: list[Value]) -> None:
+    """Σ_t sum(g_t) over rows as the sum over the rows of [g_1; g_2; ...]."""
+    summed = [t for t in terms if t.op == "sum" and 0 in t.attribute("axis")]
+    alike = [t for t in summed if _sums_alike(t, summed[0])]
+    if len(alike) > 1:
+        _remove(terms, alike)
+        alike.sort(key=lambda t: _row_in_stack(e, t.inputs[0]))
+        joined = e.concat([t.inputs[0] for t in alike], 0)
+        parts.append(e.emit(alike[0].producer.op, [joined]))  # type: ignore[union-attr]
+
+
+def _remove(terms: list[Value], gone: Sequence[Value]) -> None:
+    dead = set(gone)
+    terms[:] = [t for t in terms if t not in dead]
+
+
+def _rank_of_left(product: Value) -> int:
+    x = product.inputs[0].inputs[0]
+    return x.producer.rank if x.producer is not None else -1
+
+
+def _row_in_stack(e: Emitter, value: Value) -> tuple[int, int]:
+    """The order in which values have been stacked before, else that of their recording."""
+    for whole, offset in e.part_of.get(value, ()):
+        if whole.attribute("axis") == 0:
+            return 0, offset
+        for _, row in e.part_of.get(whole, ()):
+            return 0, row
+    return 1, value.producer.rank if value.producer is not None else -1
 
 
 def _packs(value: Value) -> bool:
@@ -93,13 +158,6 @@ def _sums_alike(x: Value, y: Value) -> bool:
         x.producer.op.key() == y.producer.op.key()
     )
     return same_op and len(a.shape) == len(b.shape) and a.shape[1:] == b.shape[1:]
-
-
-def _stack_products(e: Emitter, terms: Sequence[Value]) -> Value:
-    """Σ x_t' g_t as [x_1; x_2; ...]' [g_1; g_2; ...]."""
-    xs = e.concat([t.inputs[0].inputs[0] for t in terms], 0)
-    gs = e.concat([t.inputs[1] for t in terms], 0)
-    return e.apply("matmul", e.transpose(xs), gs)
 
 
 def _sums(program: Program) -> dict[Value, list[Value]]:
@@ -178,12 +236,13 @@ def batch(program: Program) -> Program:
     for instruction in program.instructions:
         if _is_product(instruction.output) and instruction.inputs[0].op != "transpose":
             by_right.setdefault(instruction.inputs[1], []).append(instruction.output)
-    emitter = Emitter()
+    emitter = Emitter(program)
     new: dict[Value, Value] = {}
     for right, products in by_right.items():
         if len(products) < 2 or _depend(program, products):
             continue
         emitter.at(products[0])
+        products.sort(key=lambda p: _row_in_stack(emitter, p.inputs[0]))
         product = emitter.apply(
             "matmul", emitter.concat([p.inputs[0] for p in products], 0), right
         )

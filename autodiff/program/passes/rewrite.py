@@ -65,10 +65,13 @@ def is_constant(value: Value, number: float) -> bool:
 class Emitter(Builder):
     """A builder that simplifies what it appends."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: Program | None = None) -> None:
         super().__init__()
         self._known: dict[Any, Value] = {}
         self.part_of: dict[Value, list[tuple[Value, int]]] = {}  # concats a value is part of
+        for instruction in program.instructions if program is not None else ():
+            if instruction.op.name == "concat":
+                self._note_parts(instruction.output)
 
     def emit(self, op: BoundOp, inputs: Sequence[Value], label: str = "") -> Value:
         """The value of `op` for these inputs, as cheaply as it is known."""
@@ -83,12 +86,15 @@ class Emitter(Builder):
         if value is None:
             value = self._fold(op, inputs) or super().emit(op, inputs, label)
             self._known[key] = value
-            if op.name == "concat":
-                offset = 0
-                for part in inputs:
-                    self.part_of.setdefault(part, []).append((value, offset))
-                    offset += part.shape[op.attributes["axis"]]
+            if value.op == "concat":
+                self._note_parts(value)
         return value
+
+    def _note_parts(self, whole: Value) -> None:
+        offset = 0
+        for part in whole.inputs:
+            self.part_of.setdefault(part, []).append((whole, offset))
+            offset += part.shape[whole.attribute("axis")]
 
     def _fold(self, op: BoundOp, inputs: Sequence[Value]) -> Value | None:
         if not all(x.kind == "constant" for x in inputs) or op.name == "broadcast_to":
