@@ -116,7 +116,7 @@ def spiral(
     n_classes: int = 3,
     *,
     turns: float = 0.75,
-    noise: float = 0.05,
+    noise: float = 0.03,
     test: float = 0.2,
     random: Random = 0,
 ) -> tuple[Labelled, Labelled]:
