@@ -24,7 +24,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from autodiff.array import Array, Shape
+from autodiff.array import Array, Shape, as_float64
 from autodiff.errors import AutodiffError, ShapeError
 
 __all__ = [
@@ -245,13 +245,22 @@ def apply(op: Op, inputs: Sequence[Any], attributes: dict[str, Any]) -> Any:
     """
     host = None
     for x in inputs:
-        if is_operand(x) and (
-            host is None or x.__array_priority__ > host.__array_priority__
-        ):
+        if is_operand(x) and (host is None or x.__array_priority__ > host.__array_priority__):
             host = x
     if host is not None:
         return host.__autodiff_apply__(op.bind(**attributes), inputs)
-    return op.forward(*map(np.asarray, inputs), **attributes)
+    return op.forward(*[_numbers(x, op, i) for i, x in enumerate(inputs)], **attributes)
+
+
+def _numbers(x: Any, op: Op, position: int) -> Any:
+    """A plain operand as a float64 array; complex ones are left to the complex step."""
+    try:
+        array = np.asarray(x)
+    except ValueError:  # ragged nesting; as_float64 says so
+        array = None
+    if array is not None and (array.dtype == np.float64 or array.dtype.kind == "c"):
+        return array
+    return as_float64(x, f"{op.name}: {op.input_name(position)}")
 
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
@@ -259,7 +268,7 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 def declare(
     *,
-    backward: BackwardRule | None | tuple[BackwardRule | None, ...],
+    backward: BackwardRule | tuple[BackwardRule | None, ...] | None,
     reads: str = "",
     shape: ShapeRule | None = None,
     examples: Sequence[Example],
