@@ -52,9 +52,7 @@ def _unary(low: float = -2.0, high: float = 2.0, kind: str = "real") -> list[Exa
 
 def _binary(low: float = -2.0, high: float = 2.0, kind: str = "real") -> list[Example]:
     shapes = [((3, 4), (3, 4)), ((3, 4), (4,)), ((3, 1), (1, 4)), ((), (2, 3)), ((2, 3), ())]
-    return [
-        Example((Sample(x, -2.0, 2.0, kind), Sample(y, low, high, kind))) for x, y in shapes
-    ]
+    return [Example((Sample(x, -2.0, 2.0, kind), Sample(y, low, high, kind))) for x, y in shapes]
 
 
 # ---- arithmetic -----------------------------------------------------------------------

@@ -59,9 +59,7 @@ def _item(item: Any, axis: int, size: int, shape: Shape) -> Item:
 def indexed_shape(shape: Shape, index: Index) -> Shape:
     """Shape of ``x[index]`` for x of `shape`."""
     return tuple(
-        1 if item is None else len(range(*item))
-        for item in index
-        if not isinstance(item, int)
+        1 if item is None else len(range(*item)) for item in index if not isinstance(item, int)
     )
 
 

@@ -70,8 +70,14 @@ def matmul(x: Any, y: Any) -> Any:
     if x_vector or y_vector:
         shape = np.shape(z)
         shape = shape[:-1] if y_vector else shape
-        z = reshape(z, shape[:-2] + shape[-1:] if x_vector and not y_vector else
-                    shape[:-1] if x_vector else shape)
+        z = reshape(
+            z,
+            shape[:-2] + shape[-1:]
+            if x_vector and not y_vector
+            else shape[:-1]
+            if x_vector
+            else shape,
+        )
     return z
 
 

@@ -201,5 +201,3 @@ def log_softmax(x: Any, axis: Axis = -1) -> Any:
     axes = _axes("log_softmax", x, axis)
     _nonempty("log_softmax", x, axes)
     return _log_softmax(x, axis=axes)
-
-

@@ -87,7 +87,9 @@ def reshape(x: Any, shape: IntLike | Sequence[IntLike]) -> Any:
         want = tuple(size // known if n == -1 else n for n in want)
     if any(n < 0 for n in want) or math.prod(want) != size:
         raise refusal(
-            ShapeError, f"reshape: x has shape {have}, {size} elements; they do not fill {want}", x=x
+            ShapeError,
+            f"reshape: x has shape {have}, {size} elements; they do not fill {want}",
+            x=x,
         )
     return x if want == have else _reshape(x, shape=want)
 
@@ -140,7 +142,9 @@ def squeeze(x: Any, axis: int) -> Any:
     shape = np.shape(x)
     i = normalise_axis("squeeze", x, axis)
     if shape[i] != 1:
-        raise refusal(ShapeError, f"squeeze: x has shape {shape}; axis {axis} is not of size 1", x=x)
+        raise refusal(
+            ShapeError, f"squeeze: x has shape {shape}; axis {axis} is not of size 1", x=x
+        )
     return reshape(x, shape[:i] + shape[i + 1 :])
 
 
