@@ -1,0 +1,325 @@
+"""Generic over the op table: the rules themselves, on NumPy arrays."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+from numerics import complex_step
+
+import autodiff
+from autodiff import ops
+from autodiff.backend import Backend, get_backend
+from autodiff.op import OPS, BoundOp, Example, Op, declare
+from autodiff.ops.rules import input_gradient
+
+CASES = [
+    pytest.param(op, example, id=f"{name}-{i}")
+    for name, op in OPS.items()
+    for i, example in enumerate(op.examples)
+]
+cases = pytest.mark.parametrize(("op", "example"), CASES)
+differentiable = pytest.mark.parametrize(
+    ("op", "example"), [c for c in CASES if any(c.values[0].backward)]
+)
+
+
+def drawn(
+    op: Op, example: Example, rng: np.random.Generator
+) -> tuple[BoundOp, tuple[np.ndarray, ...], np.ndarray, np.ndarray]:
+    """The bound op, its inputs, its output and a gradient, the last two by the reference."""
+    bound = op.bind(**example.attributes)
+    inputs = example.draw(rng)
+    output = get_backend("reference").forward(bound, inputs)
+    return bound, inputs, output, rng.normal(size=output.shape)
+
+
+def needed_by(op: Op, inputs: Any) -> list[bool]:
+    return [op.rule(i) is not None for i in range(len(inputs))]
+
+
+# ---- the shape rule and the forward rule ----------------------------------------------
+
+
+@cases
+def test_the_shape_rule_says_the_real_shape(
+    op: Op, example: Example, backend: Backend, rng: np.random.Generator
+) -> None:
+    bound, inputs, output, _ = drawn(op, example, rng)
+    promised = bound.shape(*[x.shape for x in inputs])
+    assert type(promised) is tuple
+    assert all(type(n) is int for n in promised)
+    value = backend.forward(bound, inputs)
+    assert type(value) is np.ndarray
+    assert value.shape == promised == output.shape
+    assert value.dtype == np.float64
+    assert value.flags.c_contiguous
+    assert value.flags.aligned
+
+
+@cases
+def test_the_forward_rule_runs_on_complex_numbers(
+    op: Op, example: Example, rng: np.random.Generator
+) -> None:
+    bound, inputs, output, _ = drawn(op, example, rng)
+    value = bound.forward([x.astype(np.complex128) for x in inputs])
+    np.testing.assert_allclose(np.real(value), output, rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(np.imag(value), 0.0, atol=1e-14)
+
+
+# ---- the backward rules ----------------------------------------------------------------
+
+
+@differentiable
+def test_gradients_are_those_of_the_complex_step(
+    op: Op, example: Example, backend: Backend, rng: np.random.Generator
+) -> None:
+    bound, inputs, _, g = drawn(op, example, rng)
+    needed = needed_by(op, inputs)
+    output = backend.forward(bound, inputs)
+    sent = backend.backward(bound, g, output, inputs, needed)
+    assert len(sent) == len(inputs)
+    for position, (x, gx, wanted) in enumerate(zip(inputs, sent, needed, strict=True)):
+        if not wanted:
+            assert gx is None
+            continue
+        expected = complex_step(lambda *a: bound.forward(a), inputs, position, g)
+        assert gx.shape == x.shape
+        assert gx.dtype == np.float64
+        scale = max(1.0, float(np.max(np.abs(expected), initial=0.0)))
+        np.testing.assert_allclose(gx, expected, rtol=1e-12, atol=1e-14 * scale)
+
+
+@cases
+def test_what_is_not_declared_as_read_is_not_read(
+    op: Op, example: Example, backend: Backend, rng: np.random.Generator
+) -> None:
+    bound, inputs, output, g = drawn(op, example, rng)
+    needed = needed_by(op, inputs)
+    expected = backend.backward(bound, g, output, inputs, needed)
+
+    def hidden(name: str, x: np.ndarray) -> np.ndarray:
+        return x if name in op.reads else np.full_like(x, np.nan)
+
+    names = op.inputs * len(inputs) if op.variadic else op.inputs
+    poisoned = [hidden(name, x) for name, x in zip(names, inputs, strict=True)]
+    sent = backend.backward(bound, g, hidden("z", output), poisoned, needed)
+    for gx, e in zip(sent, expected, strict=True):
+        assert (gx is None) == (e is None)
+        if gx is not None:
+            np.testing.assert_array_equal(gx, e)
+
+
+@differentiable
+def test_every_declared_read_is_read(op: Op, example: Example, rng: np.random.Generator) -> None:
+    # A read too many keeps memory and blocks passes. Values that are NaN must spoil something.
+    bound, inputs, output, g = drawn(op, example, rng)
+    if output.size == 0 or example.attributes.get("exponent") == 0.0:
+        pytest.skip("nothing to see in this example")
+    reference = get_backend("reference")
+    g = np.where(g == 0.0, 1.0, g)
+    expected = reference.backward(bound, g, output, inputs, needed_by(op, inputs))
+    for name in op.reads - {"rows", "condition"}:  # these choose; NaN is no choice
+        poisoned = [
+            np.full_like(x, np.nan) if n == name else x
+            for n, x in zip(op.inputs, inputs, strict=True)
+        ]
+        z = np.full_like(output, np.nan) if name == "z" else output
+        sent = reference.backward(bound, g, z, poisoned, needed_by(op, inputs))
+        same = [gx is None or np.array_equal(gx, e) for gx, e in zip(sent, expected, strict=True)]
+        assert not all(same), f"{op.name} declares that it reads {name}, but does not"
+
+
+@cases
+def test_nothing_is_written_to_and_memory_is_fresh(
+    op: Op, example: Example, backend: Backend, rng: np.random.Generator
+) -> None:
+    bound, inputs, _, g = drawn(op, example, rng)
+    arrays = [*inputs, g]
+    for x in arrays:
+        x.flags.writeable = False
+    before = [x.tobytes() for x in arrays]
+    output = backend.forward(bound, inputs)
+    output.flags.writeable = False
+    made = [output]
+    before_output = output.tobytes()
+    sent = backend.backward(bound, g, output, inputs, needed_by(op, inputs))
+    made += [gx for gx in sent if gx is not None]
+    assert [x.tobytes() for x in arrays] == before
+    assert output.tobytes() == before_output
+    for i, x in enumerate(made):
+        if i:
+            assert x.flags.writeable
+        for other in [*arrays, *made[:i]]:
+            assert not np.shares_memory(x, other)
+
+
+@differentiable
+def test_only_what_is_needed_is_computed(
+    op: Op, example: Example, backend: Backend, rng: np.random.Generator
+) -> None:
+    bound, inputs, output, g = drawn(op, example, rng)
+    able = needed_by(op, inputs)
+    full = backend.backward(bound, g, output, inputs, able)
+    for mask in np.ndindex(*[2] * len(inputs)):
+        needed = tuple(bool(m) and a for m, a in zip(mask, able, strict=True))
+        sent = backend.backward(bound, g, output, inputs, needed)
+        for gx, e, wanted in zip(sent, full, needed, strict=True):
+            assert (gx is not None) == wanted
+            if wanted:
+                np.testing.assert_array_equal(gx, e)
+
+
+@pytest.mark.parametrize(
+    "op", [op for op in OPS.values() if len(op.inputs) > 1 or op.variadic], ids=lambda op: op.name
+)
+def test_the_same_array_for_all_inputs(op: Op, backend: Backend, rng: np.random.Generator) -> None:
+    x, attributes = rng.uniform(0.5, 2.0, (3, 3)), op.examples[0].attributes
+    if "rows" in op.inputs:
+        x, attributes = np.array([2.0, 0.0, 2.0]), dict.fromkeys(attributes, 3)
+    bound = op.bind(**attributes)
+    same = [x] * max(2, len(op.inputs))
+    apart = [x.copy() for _ in same]
+    output = backend.forward(bound, same)
+    np.testing.assert_array_equal(output, backend.forward(bound, apart))
+    g, needed = rng.normal(size=output.shape), needed_by(op, same)
+    sent = backend.backward(bound, g, output, same, needed)
+    expected = backend.backward(bound, g, output, apart, needed)
+    for gx, e in zip(sent, expected, strict=True):
+        assert (gx is None) == (e is None)
+        if e is not None:
+            np.testing.assert_array_equal(gx, e)
+
+
+# ---- gradients of gradients -------------------------------------------------------------
+
+
+@differentiable
+def test_second_derivatives_are_those_of_the_complex_step(
+    op: Op, example: Example, backend: Backend, rng: np.random.Generator
+) -> None:
+    # The rules are polymorphic: on complex arrays they give the first gradient, and on
+    # nodes a first gradient that can be differentiated.
+    bound, inputs, output, g = drawn(op, example, rng)
+    able = needed_by(op, inputs)
+    nodes = [
+        autodiff.Tensor(x, constant=not a, name=f"input {i}")
+        for i, (x, a) in enumerate(zip(inputs, able, strict=True))
+    ]
+    z = autodiff.Node(bound, nodes)
+    seed = autodiff.Tensor(g)
+    xs = [x for x, a in zip(nodes, able, strict=True) if a]
+    firsts = autodiff.gradients(z, xs, seed)
+    reference = backend.backward(bound, g, output, inputs, able)
+    weights = []
+    for first, e in zip(firsts, [r for r in reference if r is not None], strict=True):
+        np.testing.assert_allclose(first.forward(), e, rtol=1e-13, atol=1e-14)
+        weights.append(rng.normal(size=first.shape))
+    total = sum(((f * w).sum() for f, w in zip(firsts, weights, strict=True)), start=seed.sum() * 0)
+    seconds = autodiff.gradients(total, [*xs, seed])
+
+    def first_gradients(*values: Any) -> Any:
+        *values, g_ = values
+        z_ = bound.forward(values)
+        sums: Any = 0.0
+        for w, i in zip(weights, np.flatnonzero(able), strict=True):
+            sums = sums + np.sum(w * input_gradient(bound, int(i), g_, z_, values))
+        return sums
+
+    arguments = [*inputs, g]
+    where = [*np.flatnonzero(able), len(inputs)]
+    for position, second in zip(where, seconds, strict=True):
+        expected = complex_step(first_gradients, arguments, int(position), 1.0)
+        scale = max(1.0, float(np.max(np.abs(expected), initial=0.0)))
+        np.testing.assert_allclose(second.forward(), expected, rtol=1e-12, atol=1e-13 * scale)
+
+
+# ---- the table --------------------------------------------------------------------------
+
+
+REFERENCE_ONLY: dict[str, str] = {}  # name: why the op has no kernel
+
+
+def test_every_op_is_documented_and_has_examples() -> None:
+    for name, op in OPS.items():
+        assert op.name == name
+        assert op.formula.startswith("z = "), name
+        assert op.examples, name
+        assert op.inputs, name
+        assert repr(op).startswith(f"<op {name}("), name
+    assert len({op.formula for op in OPS.values()}) == len(OPS)
+
+
+def test_every_op_is_public_and_documented() -> None:
+    for name, op in OPS.items():
+        assert name in autodiff.__all__
+        function = getattr(autodiff, name)
+        assert function is getattr(ops, name)
+        first = (function.__doc__ or "").partition("\n")[0]
+        assert first.startswith("z = "), name
+        assert first.partition(";")[0].rstrip(".")[:6] == op.formula[:6], name
+
+
+def test_every_public_op_function_is_documented() -> None:
+    for name in ops.__all__:
+        assert getattr(ops, name).__doc__, name
+        assert getattr(autodiff, name) is getattr(ops, name)
+
+
+def test_examples_are_spread_out(rng: np.random.Generator) -> None:
+    for op in OPS.values():
+        for example in op.examples:
+            for sample in example.samples:
+                x = sample.draw(rng)
+                assert x.dtype == np.float64
+                assert x.shape == sample.shape
+                if x.size > 2:
+                    assert len(np.unique(x)) > 1, (op, sample)
+                if sample.kind == "distinct" and x.size > 1:
+                    assert np.min(np.diff(np.sort(np.abs(x.ravel())))) > 0.1
+                    assert np.min(np.abs(x)) > 0.1
+
+
+def test_ops_and_bound_ops_can_be_pickled() -> None:
+    for op in OPS.values():
+        assert pickle.loads(pickle.dumps(op)) is op
+        for example in op.examples:
+            bound = op.bind(**example.attributes)
+            twin = pickle.loads(pickle.dumps(bound))
+            assert twin.key() == bound.key()
+            assert hash(twin.key()) == hash(bound.key())
+            assert repr(twin) == repr(bound)
+
+
+def test_every_op_has_a_kernel() -> None:
+    core = pytest.importorskip("autodiff._core", exc_type=ImportError)
+    assert set(core.kernel_names()) - set(OPS) == set()
+    assert set(OPS) - set(core.kernel_names()) == set(REFERENCE_ONLY)
+    assert all(REFERENCE_ONLY.values())
+
+
+def test_declare_refuses_what_does_not_fit() -> None:
+    def tanh(x: Any) -> Any:
+        """z = x."""
+        return x
+
+    def broken(x: Any, y: Any) -> Any:
+        """z = x + y."""
+        return x + y
+
+    with pytest.raises(ValueError, match="'tanh' is declared already"):
+        declare(backward=None, examples=[])(tanh)
+    with pytest.raises(ValueError, match="do not match"):
+        declare(backward=(None,), examples=[])(broken)
+    with pytest.raises(ValueError, match="do not match"):
+        declare(backward=(None, None), reads="w", examples=[])(broken)
+    assert "broken" not in OPS
+
+
+def test_the_number_of_operands_is_checked() -> None:
+    with pytest.raises(TypeError, match=r"tanh\(\) takes 1 operands, got 2"):
+        autodiff.tanh(1.0, 2.0)
+    with pytest.raises(TypeError, match=r"add\(\) takes 2 operands, got 1"):
+        autodiff.add(1.0)
