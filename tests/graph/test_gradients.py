@@ -72,7 +72,7 @@ def test_a_seed_weighs_the_outputs() -> None:
 
 def test_a_constant_is_refused() -> None:
     x, c = Tensor(1.0), Tensor(2.0, constant=True, name="rate")
-    with pytest.raises(GradientError, match="'rate'.*is constant"):
+    with pytest.raises(GradientError, match=r"'rate'.*is constant"):
         gradients(x * c, [c])
 
 

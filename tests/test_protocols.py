@@ -1,0 +1,198 @@
+"""Python's operators and NumPy's protocols build nodes; what has no op is refused by name."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autodiff
+from autodiff import Node, Tensor
+from autodiff.operators import _FUNCTIONS, _UFUNCS
+
+BINARY = [
+    operator.add,
+    operator.sub,
+    operator.mul,
+    operator.truediv,
+    operator.pow,
+    operator.gt,
+    operator.ge,
+    operator.lt,
+    operator.le,
+]
+
+
+@pytest.mark.parametrize("op", BINARY, ids=lambda op: op.__name__)
+@pytest.mark.parametrize(
+    "other",
+    [2.0, 3, True, np.float64(2.0), np.float32(0.5), np.array([2.0, 0.5]), [2.0, 0.5]],
+    ids=lambda other: type(other).__name__,
+)
+def test_operators_with_numbers_and_arrays(op: Any, other: Any) -> None:
+    x = np.array([1.5, 0.5])
+    if op is operator.pow and np.ndim(other):
+        left: Any = None  # a variable exponent must be a node
+    else:
+        left = op(Tensor(x), other)
+    right = op(other, Tensor(x))
+    assert left is None or isinstance(left, Node)
+    assert isinstance(right, Node)
+    assert right.shape == (2,)
+    if left is not None:
+        np.testing.assert_allclose(left.value, op(x, np.asarray(other, float)), rtol=1e-14)
+    np.testing.assert_allclose(right.value, op(np.asarray(other, float), x), rtol=1e-14)
+
+
+@pytest.mark.parametrize("op", BINARY, ids=lambda op: op.__name__)
+def test_operators_of_two_nodes(op: Any) -> None:
+    x, y = np.array([1.5, 0.5]), np.array([[0.5], [2.0]])
+    np.testing.assert_allclose(op(Tensor(x), Tensor(y)).value, op(x, y), rtol=1e-14)
+
+
+def test_the_other_operators() -> None:
+    x = Tensor([[1.5, -0.5]])
+    np.testing.assert_array_equal((-x).value, [[-1.5, 0.5]])
+    assert +x is x
+    np.testing.assert_array_equal(abs(x).value, [[1.5, 0.5]])
+    np.testing.assert_array_equal((x @ x.T).value, [[2.5]])
+    np.testing.assert_array_equal((np.ones((2, 1)) @ x).value, [[1.5, -0.5]] * 2)
+    np.testing.assert_array_equal((x @ np.ones((2, 1))).value, [[1.0]])
+    assert len(x) == 1
+    assert (x.ndim, x.size, x.shape) == (2, 2, (1, 2))
+    rows = list(Tensor([[1.0, 2.0], [3.0, 4.0]]))
+    assert [list(row.value) for row in rows] == [[1.0, 2.0], [3.0, 4.0]]
+
+
+def test_equality_is_identity() -> None:
+    x, y = Tensor(1.0), Tensor(1.0)
+    assert (x == x) is True
+    assert (x == y) is False
+    assert (x != y) is True
+    assert {x: "a", y: "b"}[x] == "a"
+    np.testing.assert_array_equal(autodiff.equal(x, y).value, 1.0)
+
+
+def test_numbers() -> None:
+    x = Tensor([[2.5]])
+    assert float(x) == x.item() == 2.5
+    assert type(x.item()) is float
+    assert bool(x)
+    assert not bool(x * 0.0)
+    assert bool(x > 1.0)
+    with pytest.raises(TypeError):
+        int(x)
+    with pytest.raises(TypeError):
+        [1, 2, 3][x]  # type: ignore[call-overload]
+
+
+def test_as_an_array_it_is_a_copy_of_the_value() -> None:
+    x = Tensor([1.0, 2.0])
+    for array in (np.asarray(x), np.array(x), np.asarray(x, dtype=np.float32)):
+        array[0] = 7.0
+    np.testing.assert_array_equal(x.value, [1.0, 2.0])
+    assert np.asarray(x, dtype=np.float32).dtype == np.float32
+    np.testing.assert_array_equal(np.asarray(x * 2.0), [2.0, 4.0])
+
+
+@pytest.mark.parametrize("ufunc", _UFUNCS, ids=lambda u: u.__name__)
+def test_ufuncs_build_nodes(ufunc: np.ufunc) -> None:
+    inputs = [np.array([[0.5, 0.25], [0.125, 0.75]]), np.array([[0.5, 2.0], [1.0, 0.1]])]
+    inputs = inputs[: ufunc.nin]
+    expected = np.asarray(ufunc(*inputs), np.float64)
+    node = ufunc(*map(Tensor, inputs))
+    assert isinstance(node, Node)
+    np.testing.assert_allclose(node.value, expected, rtol=1e-14)
+    if ufunc.nin == 2:
+        if ufunc not in (np.power, np.float_power):
+            np.testing.assert_allclose(ufunc(Tensor(inputs[0]), inputs[1]).value, expected)
+        np.testing.assert_allclose(ufunc(inputs[0], Tensor(inputs[1])).value, expected)
+
+
+FUNCTION_CASES: dict[Any, Any] = {
+    np.concatenate: lambda f, x: [f([x, x]), f([x, x], 1), f([x, x], axis=-1)],
+    np.stack: lambda f, x: [f([x, x]), f([x, x], axis=1)],
+    np.split: lambda f, x: [*f(x, 2), *f(x, [1, 3], axis=1), *f(x, 2, 1)],
+    np.where: lambda f, x: [f(x > 0.0, x, 0.0), f(x < 0.0, 1.0, x)],
+    np.reshape: lambda f, x: [f(x, (4, 2)), f(x, -1)],
+    np.transpose: lambda f, x: [f(x), f(x, (1, 0))],
+    np.swapaxes: lambda f, x: [f(x, 0, 1)],
+    np.expand_dims: lambda f, x: [f(x, 1), f(x, axis=0)],
+    np.squeeze: lambda f, x: [f(x[:1], 0), f(x[:, :1], axis=1)],
+    np.broadcast_to: lambda f, x: [f(x, (3, 2, 4))],
+    np.sum: lambda f, x: [f(x), f(x, 0), f(x, axis=1, keepdims=True)],
+    np.mean: lambda f, x: [f(x), f(x, 0), f(x, axis=1, keepdims=True)],
+    np.max: lambda f, x: [f(x), f(x, 0), f(x, axis=1, keepdims=True)],
+    np.amax: lambda f, x: [f(x), f(x, axis=0)],
+    np.shape: None,
+    np.ndim: None,
+    np.size: None,
+}
+
+
+@pytest.mark.parametrize("function", _FUNCTIONS, ids=lambda f: f.__name__)
+def test_functions_build_nodes(function: Any, rng: np.random.Generator) -> None:
+    x = rng.normal(size=(2, 4))
+    case = FUNCTION_CASES[function]
+    if case is None:
+        assert function(Tensor(x)) == function(x)
+        return
+    for ours, numpys in zip(case(function, Tensor(x)), case(function, x), strict=True):
+        assert isinstance(ours, Node)
+        assert ours.shape == numpys.shape
+        np.testing.assert_allclose(ours.value, numpys, rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (np.arctan, "np.arctan"),
+        (lambda x: np.hypot(x, 1.0), "np.hypot"),
+        (lambda x: np.add.reduce(x), "np.add.reduce"),
+        (lambda x: np.multiply.outer(x, x), "np.multiply.outer"),
+        (lambda x: np.add.accumulate(x), "np.add.accumulate"),
+        (lambda x: np.add(x, 1.0, where=np.array([True, False])), "where="),
+        (lambda x: np.add(x, 1.0, out=np.zeros(2)), "out="),
+        (np.cumsum, "np.cumsum"),
+        (np.median, "np.median"),
+        (lambda x: np.linalg.norm(x), "np.norm"),
+        (lambda x: np.dot(x, x), "np.dot"),
+        (lambda x: np.einsum("i,i->", x, x), "np.einsum"),
+        (lambda x: np.array_equal(x, x), "np.array_equal"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_has_no_op_is_refused_by_name(call: Any, name: str) -> None:
+    with pytest.raises(TypeError, match=rf"{name}.*no op in autodiff.*node\.value"):
+        call(Tensor([1.0, 2.0]))
+
+
+def test_arrays_are_not_changed_in_place_behind_the_graph() -> None:
+    array = np.ones(2)
+    with pytest.raises(TypeError, match="out"):
+        array += Tensor([1.0, 2.0])
+    np.testing.assert_array_equal(array, [1.0, 1.0])
+    x = kept = Tensor([1.0, 2.0])
+    x += 1.0
+    assert x is not kept
+    np.testing.assert_array_equal(kept.value, [1.0, 2.0])
+
+
+def test_repr_shows_name_shape_value_and_line() -> None:
+    x = Tensor([[1.0, 2.0]], name="weights")
+    assert repr(x).startswith("<tensor 'weights' (1, 2), value 1 ... 2, test_protocols.py:")
+    y = x.sum()
+    assert repr(y).startswith("<sum 'sum#")
+    assert "no value" in repr(y)
+    y.forward()
+    assert "value 3" in repr(y)
+    assert "value []" in repr(Tensor(np.zeros((0, 2))))
+    assert "nan" in repr(Tensor([np.nan, 1.0]))
+    for thing in (x._parents, autodiff.get_backend(), y.op, x.parents, Tensor(0.0)):
+        assert repr(thing)
+    edge = next(iter(x._parents))
+    assert repr(edge) == f"<edge to input 0 of {y.name}>"
+    del y
+    assert repr(edge) == "<edge to input 0 of a dead node>"
