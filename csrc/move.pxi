@@ -1,5 +1,11 @@
 # Ops that move elements: one strided copy serves most; rows by number are loops of their own.
 
+cdef inline void copy_shape(ptrdiff_t* to, const ptrdiff_t* shape, int axes) noexcept nogil:
+    cdef int i
+    for i in range(axes):  # memcpy must not be given the NULL of no axes
+        to[i] = shape[i]
+
+
 cdef int contiguous_steps(int axes, const ptrdiff_t* shape, ptrdiff_t* step) except -1:
     cdef ptrdiff_t size = 1
     cdef int i
@@ -157,7 +163,7 @@ cdef class Concat(Kernel):
         check(op, x, n)
         width = self.whole(op, x, n)
         axes = ad_axes(x[0])
-        memcpy(shape, ad_shape(x[0]), axes * sizeof(ptrdiff_t))
+        copy_shape(shape, ad_shape(x[0]), axes)
         shape[self.axis] = width
         z = ad_new(axes, shape)
         z_p = ad_data(<PyObject*>z)
@@ -317,8 +323,8 @@ cdef class RowsByNumber(Kernel):
         cdef int x_axes = ad_axes(x)
         if x_axes == 0 or axes + x_axes - 1 > AD_MAX_AXES:
             misfit(op)
-        memcpy(shape, ad_shape(rows), axes * sizeof(ptrdiff_t))
-        memcpy(shape + axes, ad_shape(x) + 1, (x_axes - 1) * sizeof(ptrdiff_t))
+        copy_shape(shape, ad_shape(rows), axes)
+        copy_shape(shape + axes, ad_shape(x) + 1, x_axes - 1)
         if like != NULL and not ad_same_shape(
                 axes + x_axes - 1, shape, ad_axes(like), ad_shape(like)):
             misfit(op)
@@ -338,7 +344,7 @@ cdef class RowsByNumber(Kernel):
         if x_axes < axes or not ad_same_shape(axes, ad_shape(x), axes, ad_shape(rows)):
             misfit(op)
         shape[0] = n_rows
-        memcpy(shape + 1, ad_shape(x) + axes, (x_axes - axes) * sizeof(ptrdiff_t))
+        copy_shape(shape + 1, ad_shape(x) + axes, x_axes - axes)
         if like != NULL and not ad_same_shape(
                 x_axes - axes + 1, shape, ad_axes(like), ad_shape(like)):
             misfit(op)
