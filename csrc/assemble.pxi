@@ -268,11 +268,13 @@ cdef class Assembler:
                 raise ValueError(f"there is no map {name!r}")
             entry = &self.kernels.elementwise[<int>self.names[name]]
             to.map = entry.forward.map
-            arity = len(<bytes>entry.forward.reads)
+            reads = <bytes>entry.forward.reads
+            if reads == b"xp":  # the op's parameter is c
+                b, c = c, b
             for o, x in enumerate((a, b, c)):
-                if (x is not None) != (o < arity):
-                    raise ValueError(f"{name} takes {arity} operands")
                 to.step[o] = 1
+                if (x is not None) != (o < len(reads)):
+                    raise ValueError(f"{name} reads {reads.decode()}")
                 if x is None:
                     to.place[o] = -1  # of the NULL, once that is known
                     to.step[o] = 0
@@ -400,6 +402,8 @@ cdef class Assembler:
             p.step[i][j] = strides[j]
         p.size[axes], p.size[axes + 1] = rows, cols
         p.step[i][axes], p.step[i][axes + 1] = ld, 1
+        if rows <= 1:
+            p.step[i][axes] = max(cols, 1)  # whatever it was, nothing follows
         if p.step[i][axes] < max(cols, 1):
             raise ValueError(f"rows of {cols} numbers are {ld} apart")
         find_extent(axes + 2, p.size, p.step[i], &low, &high)

@@ -118,7 +118,8 @@ cdef class Program:
     ``("run", shape, operands, micros)`` : elementwise, up to four axes. An operand here is
         ``(operand, strides)`` or ``(operand, strides, True)``: then an output in the arena
         may be overwritten up to the next multiple of eight numbers. A micro is ``(map, a,
-        b, c, z)``; a, b, c and z number the operands from 0, or the registers by -1, -2, ...
+        b, c, z)``; a, b, c and z number the operands from 0, or the registers by -1, -2,
+        ...; None where the map reads nothing. power's exponent is c.
         Operands of one run overlap only if they are the same; what was written is read
         by the same number.
     ``("gemm", ta, tb, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc, stack, sa, sb, sc)`` :

@@ -107,7 +107,7 @@ def test_every_map_gives_the_bits_of_the_eager_kernel(name, n, isa, rng):
     if name == "power":
         inputs[1] = ((0, n), (0,))
     operands = [*inputs, ((0, 3 * n), (1,))]
-    reads = [i if i < arity else None for i in range(3)]
+    reads = [0, None, 1] if name == "power" else [*range(arity), None, None][:3]
     for micros in (
         [(name, *reads, arity)],
         [(name, *reads, -1), ("stop_gradient", -1, None, None, arity)],
@@ -272,6 +272,14 @@ def test_gemm(ta, tb, m, n, k, alpha, beta, isa, rng):
     expected = alpha * (op_a @ op_b) + beta * before[:, :n]
     np.testing.assert_allclose(c[:, :n], expected, rtol=1e-12, atol=1e-12)
     np.testing.assert_array_equal(c[:, n:], before[:, n:])
+
+
+def test_the_row_length_of_a_single_row_is_no_matter(isa, rng):
+    a, b = rng.normal(size=(1, 3)), rng.normal(size=(3, 4))
+    instruction = ("gemm", 0, 0, 1, 4, 3, 1.0, (1, 0), 0, (2, 0), 4, 0.0, (0, 0), 1,
+                   (), (), (), ())  # fmt: skip
+    (z,) = core.Program(4, [(1, 3), (3, 4)], [], [instruction], [((0, 0), (1, 4))]).run(a, b)
+    np.testing.assert_allclose(z, a @ b, rtol=1e-14, atol=1e-14)
 
 
 def test_gemm_writes_over_what_it_does_not_read(isa):
@@ -453,6 +461,8 @@ MALFORMED = {
     "map no string": ("run", (4,), [X, Y, Z], [(None, 0, 1, None, 2)]),
     "micro too short": ("run", (4,), [X, Y, Z], [("add", 0, 1, 2)]),
     "operand missing": ("run", (4,), [X, Y, Z], [("add", 0, None, None, 2)]),
+    "parameter missing": ("run", (4,), [X, Y, Z], [("power", 0, None, None, 2)]),
+    "parameter as operand": ("run", (4,), [X, Y, Z], [("power", 0, 1, None, 2)]),
     "operand too many": ("run", (4,), [X, Y, Z], [("add", 0, 1, 1, 2)]),
     "no such operand": ("run", (4,), [X, Y, Z], [("add", 0, 3, None, 2)]),
     "no such output": ("run", (4,), [X, Y, Z], [("add", 0, 1, None, 3)]),
@@ -488,7 +498,7 @@ MALFORMED = {
     "gemm C argument": gemm(C=(1, 0)),
     "gemm lda short": gemm(lda=1),
     "gemm ldb negative": gemm(ldb=-2),
-    "gemm ldc zero": gemm(n=0, ldc=0),
+    "gemm ldc zero": gemm(n=1, ldc=0),
     "gemm huge": gemm(m=2**62, ta=1, lda=2**62),
     "gemm alpha": gemm(alpha="1"),
     "gemm alpha cell": gemm(alpha=(1.0, (1, 4))),
