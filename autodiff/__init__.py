@@ -19,16 +19,19 @@ from __future__ import annotations
 from autodiff.backend import available_backends, get_backend, set_default_backend, use_backend
 from autodiff.graph import backward, gradients, reset
 from autodiff.node import Node, Tensor
+from autodiff.program import CompiledStep, compile
 from autodiff.ops import *  # noqa: F403
 from autodiff.ops import __all__ as _ops
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CompiledStep",
     "Node",
     "Tensor",
     "available_backends",
     "backward",
+    "compile",
     "get_backend",
     "gradients",
     "reset",

@@ -58,6 +58,24 @@ def new_epoch() -> int:
     return next(ticks)
 
 
+_unsettled: dict[Any, None] = {}
+
+
+def defer(settle: Callable[[], None]) -> None:
+    """Call `settle` before the next pass over any graph.
+
+    A replayed step writes to tensors without touching them: that they have changed is
+    noted only when somebody looks.
+    """
+    _unsettled[settle] = None
+
+
+def settle() -> None:
+    """Take note of what replayed steps have written."""
+    while _unsettled:
+        _unsettled.popitem()[0]()
+
+
 class Observer(Protocol):
     """Is told of every step of the passes that run within :func:`observe`."""
 
@@ -128,6 +146,7 @@ def forward(root: Node, backend: str | Backend | None = None) -> None:
     UnassignedError
         If a tensor below has no value; nothing has been computed then.
     """
+    settle()
     epoch = _epoch
     if root._checked is epoch:
         return
@@ -185,6 +204,7 @@ def _plan(root: Node, epoch: object) -> Sequence[Node]:
 
 def _require_fresh(root: Node, backend: str | Backend | None) -> None:
     """See to it that `root` and all below it have values of the present tensors."""
+    settle()
     epoch = _epoch
     if root._checked is epoch:
         return

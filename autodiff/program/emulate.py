@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from autodiff.array import Array
+from autodiff.array import Array, is_float64
 from autodiff.op import OPS
 from autodiff.program.lower import Code, Operand
 
@@ -23,16 +24,36 @@ class Emulator:
         self.code = code
         self.arena = np.full(code.arena_size, np.nan)
 
+    def __call__(self, *arguments: Array) -> tuple[Any, ...]:
+        """The same as :meth:`run`."""
+        shapes = [np.shape(a) for a in arguments]
+        if shapes != self.code.arguments or not all(map(is_float64, arguments)):
+            raise TypeError("arguments do not fit the program")
+        return self.run(*arguments)
+
+    def scan(self, n_steps: int, *stacked: Array) -> tuple[Any, ...]:
+        """Run for each index of the leading axis; results are stacked."""
+        steps = [self.run(*(a[i] for a in stacked)) for i in range(n_steps)]
+        return tuple(
+            np.array([step[k] for step in steps]).reshape(n_steps, *shape)
+            for k, (_, shape) in enumerate(self.code.results)
+        )
+
+    def profile(self, repeats: int, *arguments: Array) -> list[float]:
+        """The emulator has nothing to tell about times."""
+        for _ in range(repeats):
+            self.run(*arguments)
+        return [math.nan] * len(self.code.instructions)
+
     def run(self, *arguments: Array) -> tuple[Any, ...]:
         """Run the code once; the results are fresh."""
-        spaces = [self.arena, *(a.reshape(-1) for a in arguments)]
+        spaces = [self.arena, *(np.asarray(a).reshape(-1) for a in arguments)]
         spaces += [b.reshape(-1) for b in self.code.buffers]
         with np.errstate(all="ignore"):
             for name, *parameters in self.code.instructions:
                 getattr(self, f"_{name}")(spaces, *parameters)
-        return tuple(
-            np.array(_window(spaces, place, shape)) for place, shape in self.code.results
-        )
+        results = [np.array(_window(spaces, place, shape)) for place, shape in self.code.results]
+        return tuple(r if r.ndim else float(r) for r in results)
 
     def _run(
         self,

@@ -35,7 +35,8 @@ class Code:
 
     arguments : shapes. buffers : arrays that the code refers to, in the order of their spaces.
     instructions : see :mod:`autodiff.program.lower`. labels : for each instruction, what it
-    computes, for listings and profiles. results : pairs of operand and shape.
+    computes, for listings and profiles. results : pairs of operand and shape. names : of the
+    buffers that are tensors, by number.
     """
 
     arena_size: int = 0
@@ -44,6 +45,7 @@ class Code:
     instructions: list[tuple[Any, ...]] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     results: list[tuple[Operand, Shape]] = field(default_factory=list)
+    names: dict[int, str] = field(default_factory=dict)
 
 
 def lower(
@@ -148,6 +150,8 @@ class _Lowering:
         key = id(storage.buffer)
         if key not in self.spaces:
             self.spaces[key] = 1 + len(self.code.arguments) + len(self.code.buffers)
+            if storage.label:
+                self.code.names[len(self.code.buffers)] = storage.label
             self.code.buffers.append(storage.buffer)
         return self.spaces[key]
 

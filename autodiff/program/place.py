@@ -239,9 +239,10 @@ class _Placer:
         else:
             fits = _contiguous_layout
         for position, x in enumerate(instruction.inputs):
+            layout = self._layout(x)
             if name == "product_add" and position in (0, 3):
-                continue
-            if not fits(self._layout(x)):
+                continue  # lies where the sum will lie; is one number
+            if not fits(layout):
                 self._copied(x, instruction, result)
 
     def _layout(self, value: Value) -> Layout:

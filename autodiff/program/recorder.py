@@ -217,6 +217,11 @@ class Recorder:
         return Program(self.arguments, self.builder.instructions, outputs, writes).in_order()
 
     @property
+    def tensors(self) -> list[Tensor]:
+        """The tensors that the step reads or assigns, without literals."""
+        return [t for t, b in self._tensors.items() if b is not None and b.flags.writeable]
+
+    @property
     def written(self) -> list[Tensor]:
         """The tensors that the step assigns."""
         return list(self._assigned)

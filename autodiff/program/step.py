@@ -3,28 +3,80 @@
 from __future__ import annotations
 
 import functools
+import threading
+import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
+
+import numpy as np
 
 from autodiff import graph
 from autodiff.array import Array
-from autodiff.node import Node
-from autodiff.program.interpret import interpret
+from autodiff.errors import IndexRangeError, RecordingError, ShapeError
+from autodiff.node import Node, Tensor
+from autodiff.program.listing import listing
+from autodiff.program.load import Executor, load
+from autodiff.program.lower import Code, lower
+from autodiff.program.passes import LOWERING_OPTIONS, PASSES, improve
 from autodiff.program.ir import Program
 from autodiff.program.recorder import Recorder
-from autodiff.program.structure import Structure, flatten, map_leaves, rebuild
+from autodiff.program.structure import Leaf, Structure, flatten, map_leaves, rebuild
 
-__all__ = ["CompiledStep", "compile", "record"]
+__all__ = ["CompiledStep", "Recording", "compile", "record"]
+
+
+class Recording:
+    """A step for one signature of shapes: the program, its code, and the loaded code.
+
+    recorded, improved : the program before and after the passes.
+    returned : the nesting of the results, with their numbers for leaves.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        structure: Structure,
+        shapes: Sequence[tuple[int, ...]],
+        without: Collection[str] = (),
+    ) -> None:
+        self.structure = structure
+        self.recorded, self.returned, written, touched = record(function, structure, shapes)
+        self.improved = self.recorded
+        for _, self.improved in improve(self.recorded, without):
+            pass
+        options = {name: name not in without for name in LOWERING_OPTIONS}
+        self.code: Code = lower(self.improved, **options)
+        self.executor: Executor = load(self.code, touched)
+        self.written = [weakref.ref(tensor) for tensor in written]
+        self.single = self.returned == 0  # the step returns one array or number
+
+    def settle(self) -> None:
+        """Tell the graph that the written tensors have changed."""
+        tick = graph.new_epoch()
+        for reference in self.written:
+            tensor = reference()
+            if tensor is not None:
+                if tensor._awaited > 0:
+                    tensor._gradient = None
+                tensor._awaited = -1
+                tensor._tick = tick
+
+    def results(self, flat: Sequence[Any]) -> Any:
+        """The results as the step returns them."""
+        return flat[0] if self.single else map_leaves(self.returned, flat.__getitem__)
 
 
 def record(
-    function: Callable[..., Any], structure: Structure, leaves: Sequence[Array]
-) -> tuple[Program, Structure, list[Any]]:
-    """Run `function` once on values without numbers; the program, and how to return results."""
+    function: Callable[..., Any], structure: Structure, shapes: Sequence[tuple[int, ...]]
+) -> tuple[Program, Any, list[Tensor], list[Tensor]]:
+    """Run `function` once on values without numbers.
+
+    Returns the program, the nesting of the results, and the tensors written and touched.
+    """
     recorder = Recorder()
     with recorder.recording():
-        recorded = iter([recorder.argument(leaf.shape) for leaf in leaves])
+        recorded = iter([recorder.argument(shape) for shape in shapes])
         positional, named = rebuild(structure, recorded)
         returned = function(*positional, **named)
         results: list[Any] = []
@@ -33,42 +85,196 @@ def record(
             results.append(leaf.value if isinstance(leaf, Node) else leaf)
             return len(results) - 1
 
-        shape_of_results = map_leaves(returned, collect)
+        numbers = map_leaves(returned, collect)
         program = recorder.program(results)
-    return program, shape_of_results, recorder.written
+    return program, numbers, recorder.written, recorder.tensors
 
 
 class CompiledStep:
     """A step function that is recorded at its first call and replayed afterwards.
 
-    function : the undecorated function.
+    Made by :func:`autodiff.compile`. Call it like the function; the results are arrays, and floats
+    where the shape is ().
+
+    Attributes
+    ----------
+    function : the undecorated function, to debug with.
     """
 
-    def __init__(self, function: Callable[..., Any], cache_size: int = 16) -> None:
+    def __init__(
+        self, function: Callable[..., Any], cache_size: int = 16, without: Collection[str] = ()
+    ) -> None:
+        unknown = set(without) - set(PASSES)
+        if unknown:
+            raise ValueError(f"compile: there is no pass {sorted(unknown)}; there are {PASSES}")
         functools.update_wrapper(self, function)
         self.function = function
-        self._cache: OrderedDict[Structure, tuple[Program, Structure, list[Any]]] = OrderedDict()
-        self._cache_size = cache_size
+        self.cache_size = cache_size
+        self.without = frozenset(without)
+        self._cache: OrderedDict[Structure, Recording] = OrderedDict()
+        self._lock = threading.RLock()
+        self._last: Recording | None = None  # for calls with arrays only
+
+    def __repr__(self) -> str:
+        name = getattr(self.function, "__qualname__", repr(self.function))
+        return f"<compiled step {name}, {len(self._cache)} recordings>"
 
     def __call__(self, *positional: Any, **named: Any) -> Any:
-        """Run the step: the same as ``function(...)``, with arrays for results."""
+        """Run the step.
+
+        Raises
+        ------
+        RecordingError
+            At the first call for a signature: the step asks a value for its numbers.
+        IndexRangeError
+            If a row number that the step takes does not exist. Instructions before it have
+            been executed.
+        """
+        if graph.current_observer() is not None:
+            return self.function(*positional, **named)  # within another recording
+        last = self._last
+        if last is not None and not named:
+            try:
+                flat = last.executor(*positional)
+            except (TypeError, ValueError):
+                pass  # arguments that must be converted, or of another signature
+            except IndexError as error:
+                raise IndexRangeError(str(error)) from error
+            else:
+                graph.defer(last.settle)
+                return last.results(flat)
         leaves: list[Array] = []
         structure = flatten((positional, named), "arguments", leaves)
-        if structure not in self._cache:
-            self._cache[structure] = record(self.function, structure, leaves)
-            while len(self._cache) > self._cache_size:
-                self._cache.popitem(last=False)
-        self._cache.move_to_end(structure)
-        program, returned, written = self._cache[structure]
-        results = interpret(program, leaves)
-        for tensor in written:
-            tensor._tick = graph.new_epoch()
-            tensor._awaited = -1
-        return map_leaves(returned, results.__getitem__)
+        recording = self._recording(structure, [leaf.shape for leaf in leaves])
+        self._last = recording if all(isinstance(s, Leaf) for s in structure[1][1:]) else None
+        try:
+            flat = recording.executor(*leaves)
+        except IndexError as error:
+            raise IndexRangeError(str(error)) from error
+        finally:
+            graph.defer(recording.settle)
+        return recording.results(flat)
+
+    def scan(self, *positional: Any, **named: Any) -> Any:
+        """Run the step over the leading axis of all arguments, within C.
+
+        Returns the results of all steps, stacked along a leading axis. State that the step
+        assigns is carried from step to step. Ctrl-C is looked at between steps; the tensors are
+        then left as the last finished step left them.
+
+        Raises
+        ------
+        ShapeError
+            If the leading axes differ, or an argument has none.
+        """
+        leaves: list[Array] = []
+        structure = flatten((positional, named), "arguments", leaves)
+        lengths = {leaf.shape[0] if leaf.ndim else None for leaf in leaves}
+        if len(lengths) != 1 or None in lengths:
+            shapes = [leaf.shape for leaf in leaves]
+            raise ShapeError(f"scan: arguments must share their leading axis; shapes: {shapes}")
+        n_steps = leaves[0].shape[0]
+        recording = self._recording(_without_leading(structure), [x.shape[1:] for x in leaves])
+        try:
+            flat = recording.executor.scan(n_steps, *leaves)
+        except IndexError as error:
+            raise IndexRangeError(str(error)) from error
+        finally:
+            graph.defer(recording.settle)
+        return recording.results(flat)
+
+    def recording(self, *positional: Any, **named: Any) -> Recording:
+        """The recording for arguments of these shapes, made if need be; nothing is run."""
+        leaves: list[Array] = []
+        structure = flatten((positional, named), "arguments", leaves)
+        return self._recording(structure, [leaf.shape for leaf in leaves])
+
+    def program(self, *positional: Any, **named: Any) -> str:
+        """The program for arguments of these shapes as text, an instruction a line."""
+        return listing(self.recording(*positional, **named))
+
+    def profile(self, *positional: Any, repeats: int = 100, **named: Any) -> list[tuple[float, str]]:
+        """Nanoseconds for each instruction of the program, with its line in the listing.
+
+        It runs the step `repeats` times: what the step assigns changes.
+        """
+        leaves: list[Array] = []
+        structure = flatten((positional, named), "arguments", leaves)
+        recording = self._recording(structure, [leaf.shape for leaf in leaves])
+        times = recording.executor.profile(repeats, *leaves)
+        graph.defer(recording.settle)
+        return list(zip(times, recording.code.labels, strict=True))
+
+    def _recording(
+        self, structure: Structure, shapes: Sequence[tuple[int, ...]]
+    ) -> Recording:
+        with self._lock:
+            found = self._cache.get(structure)
+            if found is None:
+                found = Recording(self.function, structure, shapes, self.without)
+                self._cache[structure] = found
+                while len(self._cache) > self.cache_size:
+                    self._cache.popitem(last=False)
+            self._cache.move_to_end(structure)
+            return found
 
 
-def compile(function: Callable[..., Any] | None = None, *, cache_size: int = 16) -> Any:
-    """Decorate a step function: record it once, replay it in C."""
+def _without_leading(structure: Structure) -> Structure:
+    """The structure of one step of stacked arguments."""
+    if isinstance(structure, Leaf):
+        return Leaf(structure.shape[1:])
+    if structure[0] == "static":
+        return structure
+    if structure[0] is dict:
+        return (*structure[:2], *map(_without_leading, structure[2:]))
+    return (structure[0], *map(_without_leading, structure[1:]))
+
+
+def compile(
+    function: Callable[..., Any] | None = None,
+    *,
+    cache_size: int = 16,
+    without: Collection[str] = (),
+) -> Any:
+    """Record a step once for each signature of shapes, and replay it in C.
+
+    The function may do all that the library can: build graphs or use graphs built
+    outside, run forward and backward passes, step an optimiser, assign tensors. It runs
+    once, on values that have shapes and no numbers; what it would have computed is
+    written down, improved and loaded. Later calls touch neither Python nor the GIL.
+
+    Parameters
+    ----------
+    function : takes arrays and numbers in any nesting of tuples, lists and dicts, and
+        returns nodes, values and arrays likewise. Strings, bools and None are part of the
+        signature.
+    cache_size : recordings that are kept; the least recently used is dropped.
+    without : names of passes to switch off, see :data:`autodiff.program.passes.PASSES`.
+
+    Returns
+    -------
+    CompiledStep
+        Or a decorator, if no function is given.
+
+    Notes
+    -----
+    Arrays that are not arguments are constants. A tensor is state: read at each replay, and
+    written if the step assigns it. Programs that share tensors exclude each other, so
+    threads may call any steps.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> w = autodiff.Tensor([1.0, 2.0])
+    >>> @autodiff.compile
+    ... def step(x):
+    ...     loss = ((w * x) ** 2).sum()
+    ...     loss.backward()
+    ...     w.assign(w.value - 0.1 * w.gradient)
+    ...     return loss
+    >>> step([1.0, 1.0]), step([1.0, 1.0])
+    (5.0, 3.2)
+    """
     if function is None:
-        return functools.partial(compile, cache_size=cache_size)
-    return CompiledStep(function, cache_size)
+        return functools.partial(compile, cache_size=cache_size, without=without)
+    return CompiledStep(function, cache_size, without)

@@ -1,0 +1,43 @@
+"""The passes that improve a program, and the order in which they run.
+
+Each is a function from program to program in a file of its own. ``fuse``, ``in_place`` and ``reuse``
+are decisions of the lowering that can be switched off in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+
+from autodiff.program.ir import Program
+from autodiff.program.passes.accumulate import accumulate
+from autodiff.program.passes.legalise import legalise
+from autodiff.program.passes.products import batch, pack, stack
+from autodiff.program.passes.rows import rows
+from autodiff.program.passes.simplify import simplify
+
+__all__ = ["LOWERING_OPTIONS", "PASSES", "improve"]
+
+_ORDER: tuple[Callable[[Program], Program], ...] = (
+    simplify,
+    stack,
+    pack,
+    batch,
+    rows,
+    stack,  # again: sums over the rows that are one value now
+    simplify,
+    accumulate,
+)
+
+LOWERING_OPTIONS = ("fuse", "in_place", "reuse")
+
+PASSES: tuple[str, ...] = (*dict.fromkeys(p.__name__ for p in _ORDER), *LOWERING_OPTIONS)
+"""Names of all that can be switched off."""
+
+
+def improve(program: Program, without: Collection[str] = ()) -> Iterator[tuple[str, Program]]:
+    """The program after each pass, with the pass's name; the last one can be lowered."""
+    for change in _ORDER:
+        if change.__name__ not in without:
+            program = change(program)
+            yield change.__name__, program
+    yield "legalise", legalise(program)

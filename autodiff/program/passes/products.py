@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from autodiff.program.ir import Program, Value
-from autodiff.program.passes.rewrite import Emitter, substitute
+from autodiff.program.passes.rewrite import CycleError, Emitter, substitute
 
 __all__ = ["batch", "pack", "stack"]
 
@@ -237,22 +237,28 @@ def batch(program: Program) -> Program:
         if _is_product(instruction.output) and instruction.inputs[0].op != "transpose":
             by_right.setdefault(instruction.inputs[1], []).append(instruction.output)
     emitter = Emitter(program)
+    groups = [
+        _batched(emitter, right, products)
+        for right, products in by_right.items()
+        if len(products) > 1 and not _depend(program, products)
+    ]
+    try:
+        return substitute(program, {v: new for group in groups for v, new in group.items()})
+    except CycleError:  # each may be done, but not all: they depend on each other
+        return substitute(program, max(groups, key=len))
+
+
+def _batched(e: Emitter, right: Value, products: list[Value]) -> dict[Value, Value]:
+    e.at(products[0])
+    products.sort(key=lambda p: _row_in_stack(e, p.inputs[0]))
+    product = e.apply("matmul", e.concat([p.inputs[0] for p in products], 0), right)
     new: dict[Value, Value] = {}
-    for right, products in by_right.items():
-        if len(products) < 2 or _depend(program, products):
-            continue
-        emitter.at(products[0])
-        products.sort(key=lambda p: _row_in_stack(emitter, p.inputs[0]))
-        product = emitter.apply(
-            "matmul", emitter.concat([p.inputs[0] for p in products], 0), right
-        )
-        start = 0
-        for p in products:
-            stop = start + p.shape[0]
-            new[p] = emitter.slice(product, 0, start, stop)
-            start = stop
-    # Two groups may each be independent and yet depend on each other: one at a time then.
-    return substitute(program, new)
+    start = 0
+    for p in products:
+        stop = start + p.shape[0]
+        new[p] = e.slice(product, 0, start, stop)
+        start = stop
+    return new
 
 
 def _depend(program: Program, products: Sequence[Value]) -> bool:

@@ -16,11 +16,15 @@ from autodiff.backend.reference import Reference
 from autodiff.op import OPS, BoundOp
 from autodiff.program.ir import Builder, Instruction, Program, Value
 
-__all__ = ["Emitter", "Slice", "is_constant", "rewrite", "slice_of", "substitute"]
+__all__ = ["CycleError", "Emitter", "Slice", "is_constant", "rewrite", "slice_of", "substitute"]
 
 _FOLD_LIMIT = 256  # elements; a larger constant is cheaper to compute than to keep
 
 _execute = Reference().forward
+
+
+class CycleError(Exception):
+    """A substitution would make a value depend on itself."""
 
 
 class Slice(NamedTuple):
@@ -63,10 +67,14 @@ def is_constant(value: Value, number: float) -> bool:
 
 
 class Emitter(Builder):
-    """A builder that simplifies what it appends."""
+    """A builder that simplifies what it appends, unless it is a plain one.
 
-    def __init__(self, program: Program | None = None) -> None:
+    program : whose concats it should know of.
+    """
+
+    def __init__(self, program: Program | None = None, *, plain: bool = False) -> None:
         super().__init__()
+        self.plain = plain
         self._known: dict[Any, Value] = {}
         self.part_of: dict[Value, list[tuple[Value, int]]] = {}  # concats a value is part of
         for instruction in program.instructions if program is not None else ():
@@ -75,6 +83,8 @@ class Emitter(Builder):
 
     def emit(self, op: BoundOp, inputs: Sequence[Value], label: str = "") -> Value:
         """The value of `op` for these inputs, as cheaply as it is known."""
+        if self.plain:
+            return super().emit(op, inputs, label)
         rule = _IDENTITIES.get(op.name)
         if rule is not None:
             known = rule(self, op, inputs)
@@ -138,13 +148,17 @@ class Emitter(Builder):
 
 
 def rewrite(
-    program: Program, change: Callable[[Emitter, Instruction, list[Value]], Value | None]
+    program: Program,
+    change: Callable[[Emitter, Instruction, list[Value]], Value | None],
+    *,
+    plain: bool = False,
 ) -> Program:
     """Emit every instruction anew; `change` may say what takes the place of one.
 
     change : given the emitter, the old instruction and its new inputs; None: no change.
+    plain : without simplifying anything else.
     """
-    emitter = Emitter()
+    emitter = Emitter(plain=plain)
     new: dict[Value, Value] = {}
     for old in program.instructions:
         inputs = [new.get(x, x) for x in old.inputs]
@@ -161,11 +175,17 @@ def substitute(program: Program, new: dict[Value, Value]) -> Program:
 
     The replacements may be defined by instructions that are not in the program yet, and by
     way of values that are replaced themselves.
+
+    Raises
+    ------
+    CycleError
+        If a value would depend on itself.
     """
     if not new:
         return program.in_order()
     emitter = Emitter()
     done: dict[Value, Value] = {}
+    begun: set[Value] = set()
     stack = [v for v in reversed(program.outputs)]
     while stack:
         value = stack[-1]
@@ -185,6 +205,9 @@ def substitute(program: Program, new: dict[Value, Value]) -> Program:
         else:
             missing = [x for x in value.inputs if x not in done]
             if missing:
+                if value in begun:
+                    raise CycleError
+                begun.add(value)
                 stack.extend(reversed(missing))
             else:
                 inputs = [done[x] for x in value.inputs]

@@ -87,7 +87,7 @@ def _merge(e: Emitter, group: _Group, new: dict[Value, Value]) -> None:
     if len(members) < 2:
         return
     first = members[0][2]
-    e.at(first.output)
+    e.at(min((m for _, _, m in members), key=lambda m: m.rank).output)
     wholes: list[Value] = []
     for position, (operand, source) in enumerate(zip(group.operands, sources, strict=True)):
         if operand is None:
