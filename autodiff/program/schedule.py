@@ -65,19 +65,42 @@ class _Scheduler:
         self.readers: dict[Instruction, list[Instruction]] = {i: [] for i in self.instructions}
         # Readers of a tensor's old contents, by who overwrites it, that it cannot share a run with.
         self.rivals: dict[Instruction, list[Instruction]] = {}
-        self.number = {instruction: n for n, instruction in enumerate(self.instructions)}
-        self.single: list[tuple[int, Instruction]] = []
-        self.singles = [  # those that are not scheduled yet, the next one last
-            n
-            for n, i in reversed(list(enumerate(self.instructions)))
-            if not (i.op.op.elementwise or i.op.name in VIEWS)
-        ]
-        self.single_done: set[int] = set()
-        self.elementwise: dict[Shape, list[tuple[int, Instruction]]] = {}
+        self.number: dict[Instruction, tuple[int, int]] = {}  # the order to keep to
+        self.single: list[tuple[tuple[int, int], Instruction]] = []
+        self.elementwise: dict[Shape, list[tuple[tuple[int, int], Instruction]]] = {}
         self.after_run: list[Instruction] = []  # what must wait until the present run ends
         self.in_run: set[Instruction] = set()
         self.steps: list[Step] = []
         self._connect(placement)
+        self._put_in_order()
+        self.singles = sorted(  # those that are not scheduled yet, the next one last
+            (
+                self.number[i]
+                for i in self.instructions
+                if not (i.op.op.elementwise or i.op.name in VIEWS)
+            ),
+            reverse=True,
+        )
+        self.single_done: set[tuple[int, int]] = set()
+
+    def _put_in_order(self) -> None:
+        """Number the instructions; what is computed from one value waits for its first reader.
+
+        (A slope, say, is computed where it is used: it takes as much memory as the value that
+        it is computed from, and in its reader's run it takes none.)
+        """
+        origin: dict[Value, Value] = {}  # the one value that another is computed from
+        for instruction in self.instructions:
+            if instruction.op.op.elementwise or instruction.op.name in VIEWS:
+                large = {origin.get(x, x) for x in instruction.inputs if x.size > 1}
+                if len(large) == 1 and (x := large.pop()).producer is not None:
+                    origin[instruction.output] = x
+        for n in reversed(range(len(self.instructions))):
+            instruction = self.instructions[n]
+            self.number[instruction] = n, n
+            if instruction.output in origin and self.readers[instruction]:
+                first = min(self.number[r][0] for r in self.readers[instruction])
+                self.number[instruction] = first, n
 
     def _connect(self, placement: Placement) -> None:
         for instruction in self.instructions:
@@ -113,11 +136,11 @@ class _Scheduler:
                 self._one_run(shape)
         return self.steps
 
-    def _next_single(self) -> int:
+    def _next_single(self) -> tuple[int, int]:
         """The number of the first op that is not elementwise and not scheduled."""
         while self.singles and self.singles[-1] in self.single_done:
             self.single_done.discard(self.singles.pop())
-        return self.singles[-1] if self.singles else len(self.instructions)
+        return self.singles[-1] if self.singles else (len(self.instructions), 0)
 
     def unscheduled(self) -> list[Instruction]:
         """What waits in a circle: tensors that are assigned each other's old contents."""
