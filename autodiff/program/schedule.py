@@ -21,6 +21,7 @@ from autodiff.program.place import Placement, base_of
 __all__ = ["Step", "schedule", "squeezed"]
 
 _LONGEST_RUN = 128
+_SMALL = 4096  # elements that may be kept until the end without harm
 
 
 @dataclass
@@ -87,18 +88,22 @@ class _Scheduler:
         """Number the instructions; what is computed from one value waits for its first reader.
 
         (A slope, say, is computed where it is used: it takes as much memory as the value that
-        it is computed from, and in its reader's run it takes none.)
+        it is computed from, and in its reader's run it takes none.) Small values that
+        nothing reads, updates of biases say, wait for each other at the end.
         """
         origin: dict[Value, Value] = {}  # the one value that another is computed from
         for instruction in self.instructions:
             if instruction.op.op.elementwise or instruction.op.name in VIEWS:
                 large = {origin.get(x, x) for x in instruction.inputs if x.size > 1}
-                if len(large) == 1 and (x := large.pop()).producer is not None:
+                if len(large) == 1 and base_of(x := large.pop()).producer is not None:
                     origin[instruction.output] = x
         for n in reversed(range(len(self.instructions))):
             instruction = self.instructions[n]
             self.number[instruction] = n, n
-            if instruction.output in origin and self.readers[instruction]:
+            small = instruction.op.op.elementwise and instruction.output.size <= _SMALL
+            if small and not self.readers[instruction]:
+                self.number[instruction] = len(self.instructions), n
+            elif instruction.output in origin and self.readers[instruction]:
                 first = min(self.number[r][0] for r in self.readers[instruction])
                 self.number[instruction] = first, n
 
@@ -140,7 +145,7 @@ class _Scheduler:
         """The number of the first op that is not elementwise and not scheduled."""
         while self.singles and self.singles[-1] in self.single_done:
             self.single_done.discard(self.singles.pop())
-        return self.singles[-1] if self.singles else (len(self.instructions), 0)
+        return self.singles[-1] if self.singles else (len(self.instructions) + 1, 0)
 
     def unscheduled(self) -> list[Instruction]:
         """What waits in a circle: tensors that are assigned each other's old contents."""
