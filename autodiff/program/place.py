@@ -228,6 +228,7 @@ class _Placer:
         copy = Instruction(COPY, [x], x.label, before.rank)
         result.append(copy)
         before.inputs = tuple(copy.output if i is x else i for i in before.inputs)
+        self._layout(copy.output)
         return copy.output
 
     def _make_operands_fit(self, instruction: Instruction, result: list[Instruction]) -> None:

@@ -7,6 +7,10 @@ slice of rows, which later passes can tell from its neighbours.
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+
 from autodiff.program.ir import Instruction, Program, Value
 from autodiff.program.passes.rewrite import Emitter, rewrite
 
@@ -20,9 +24,13 @@ def simplify(program: Program) -> Program:
 
 def _change(e: Emitter, old: Instruction, inputs: list[Value]) -> Value | None:
     op = old.op
-    if op.op.elementwise and len(inputs) > 1:
-        narrow = [x.inputs[0] if x.op == "broadcast_to" else x for x in inputs]
+    if op.op.elementwise:
+        narrow = [_narrowed(e, x) for x in inputs]
         if narrow != inputs:
+            small = op.shape(*[x.shape for x in narrow])
+            if math.prod(small) == 1 < old.output.size:  # one number, repeated
+                number = e.reshape(e.emit(op, narrow, old.output.label), ())
+                return e.apply("broadcast_to", number, shape=old.output.shape)
             kept = list(inputs)
             for i, x in enumerate(narrow):  # one at a time: they may have repeated each other
                 trial = [*kept[:i], x, *kept[i + 1 :]]
@@ -32,6 +40,17 @@ def _change(e: Emitter, old: Instruction, inputs: list[Value]) -> Value | None:
     if op.name == "getitem":
         return _row_as_slice(e, old, inputs[0])
     return None
+
+
+def _narrowed(e: Emitter, x: Value) -> Value:
+    """What `x` repeats: the operand of a broadcast, the number that fills a constant."""
+    if x.op == "broadcast_to":
+        return x.inputs[0]
+    if x.kind == "constant" and x.size > 1 and x.buffer is not None:
+        first = x.buffer.flat[0]
+        if np.all(x.buffer == first):
+            return e.constant(first)
+    return x
 
 
 def _row_as_slice(e: Emitter, old: Instruction, x: Value) -> Value | None:
