@@ -361,6 +361,25 @@ def _half_finished(node: Node) -> IncompleteGradientError:
     )
 
 
+def held_up(node: Node) -> Node | None:
+    """The node that still waits, so that no gradient comes down to `node`; None if there is none.
+
+    To be asked of a node without a new gradient; walks up its readers.
+    """
+    seen, stack = {node}, [node]
+    while stack:
+        x = stack.pop()
+        if x._awaited > 0:
+            return x
+        if x._awaited < 0:
+            for edge in tuple(x._parents):
+                reader = edge()
+                if reader is not None and reader not in seen:
+                    seen.add(reader)
+                    stack.append(reader)
+    return None
+
+
 def waiting_message(node: Node) -> str:
     """Who waits for whom, for error messages."""
     names = [f"{parent.describe()}" for parent, _ in node.waiting_for]

@@ -294,7 +294,9 @@ class Node(Operators):
     @property
     def has_gradient(self) -> bool:
         """Whether :attr:`gradient` can be read."""
-        return self._gradient is not None and self._awaited <= 0
+        if self._gradient is None or self._awaited == 0:
+            return self._gradient is not None
+        return graph.held_up(self) is None
 
     @property
     def gradient(self) -> Array:
@@ -307,10 +309,11 @@ class Node(Operators):
         GradientError
             If the node is constant, or no gradient has reached it.
         """
-        if self._awaited > 0:
+        if self._awaited != 0 and (waiting := graph.held_up(self)) is not None:
+            # With a gradient of an earlier pass at hand, too: it is not the one asked for.
             raise IncompleteGradientError(
-                f"the gradient is incomplete: {graph.waiting_message(self)}; readers that take no "
-                "part in this pass are passed over by autodiff.backward({node: gradient})"
+                f"the gradient is incomplete: {graph.waiting_message(waiting)}; readers that take "
+                "no part in this pass are passed over by autodiff.backward({node: gradient})"
             )
         if self._gradient is None:
             why = "no backward pass has reached it" if self.needs_gradient else "it is constant"
