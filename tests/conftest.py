@@ -16,7 +16,7 @@ from autodiff import backend as backends
 from autodiff import graph
 
 # Tests are imported one by one (importlib mode): what they share lies in this folder.
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "graph")]
 
 hypothesis.settings.register_profile("dev", max_examples=25, deadline=None)
 hypothesis.settings.register_profile(
