@@ -75,9 +75,11 @@ class Instruction:
 
     rank : when it was recorded, or when the instructions that it stands for were; keeps
         the order of a program that passes take apart close to the order of the user's step.
+    source : of an instruction of a placed program, the one it was made from; None for a
+        copy that placing has inserted.
     """
 
-    __slots__ = ("inputs", "op", "output", "rank")
+    __slots__ = ("inputs", "op", "output", "rank", "source")
 
     def __init__(
         self, op: BoundOp, inputs: Sequence[Value], label: str = "", rank: int = 0
@@ -85,6 +87,7 @@ class Instruction:
         self.op = op
         self.inputs = tuple(inputs)
         self.rank = rank
+        self.source: Instruction | None = None
         self.output = Value(op.shape(*[x.shape for x in inputs]), "computed", None, label)
         self.output.producer = self
 

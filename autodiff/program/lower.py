@@ -30,13 +30,26 @@ _MOST_AXES = 4  # of the iteration space of a run
 
 
 @dataclass
+class Meaning:
+    """The instructions of the program that one instruction of the code carries out.
+
+    sources : one for each micro of a run, else a single one; None for a copy.
+    start : the element of their outputs, row by row, with which a run begins.
+    """
+
+    sources: Sequence[Instruction | None]
+    start: int = 0
+
+
+@dataclass
 class Code:
     """What the executor loads.
 
     arguments : shapes. buffers : arrays that the code refers to, in the order of their spaces.
     instructions : see :mod:`autodiff.program.lower`. labels : for each instruction, what it
     computes, for listings and profiles. results : pairs of operand and shape. names : of the
-    buffers that are tensors, by number.
+    buffers that are tensors, by number. meanings : for each instruction, what
+    :mod:`autodiff.program.verify` holds it to.
     """
 
     arena_size: int = 0
@@ -46,6 +59,7 @@ class Code:
     labels: list[str] = field(default_factory=list)
     results: list[tuple[Operand, Shape]] = field(default_factory=list)
     names: dict[int, str] = field(default_factory=dict)
+    meanings: list[Meaning] = field(default_factory=list)
 
 
 def lower(
@@ -160,9 +174,30 @@ class _Lowering:
         index = self.scalars.setdefault(bits, len(self.scalars))
         return 1 + len(self.code.arguments), index
 
-    def _emit(self, instruction: tuple[Any, ...], label: str) -> None:
+    def _emit(
+        self,
+        instruction: tuple[Any, ...],
+        label: str,
+        sources: Sequence[Instruction | None],
+        start: int = 0,
+    ) -> None:
         self.code.instructions.append(instruction)
         self.code.labels.append(label)
+        self.code.meanings.append(Meaning(sources, start))
+
+    def _emit_run(
+        self,
+        shape: Shape,
+        operands: Sequence[tuple[Operand, tuple[int, ...]]],
+        micro: Sequence[tuple[Any, ...]],
+        label: str,
+        sources: Sequence[Instruction | None],
+    ) -> None:
+        """A run, or several that each do a part of it."""
+        start = 0
+        for part_shape, part in _pieces(shape, operands):
+            self._emit(("run", part_shape, part, micro), label, sources, start)
+            start += math.prod(part_shape)
 
     # ---- runs -------------------------------------------------------------------------
 
@@ -205,8 +240,8 @@ class _Lowering:
                 refs[2] = operands.setdefault((exponent, (0,) * len(shape)), len(operands))
             micro.append((instruction.op.name, *refs, where[output]))
         label = ", ".join(dict.fromkeys(v.label for v in where if v.label and v in kept))
-        for part_shape, part in _pieces(shape, list(operands)):
-            self._emit(("run", part_shape, part, micro), label)
+        sources = [instruction.source for instruction in step.members]
+        self._emit_run(shape, list(operands), micro, label, sources)
 
     def _input(
         self, x: Value, shape: Shape, operand: Any, operands: Any, n_axes: int
@@ -265,12 +300,14 @@ class _Lowering:
                  operands[0], lda, beta, operands[2], out[1], stack, strides[1], strides[0],
                  strides[2]),
                 instruction.output.label,
+                [instruction.source],
             )  # fmt: skip
             return
         self._emit(
             ("gemm", int(ta), int(tb), m, n, k, (alpha, scale), operands[0], lda, operands[1], ldb,
              beta, operands[2], out[1], stack, *strides),
             instruction.output.label,
+            [instruction.source],
         )  # fmt: skip
 
     def _reduction(self, instruction: Instruction) -> None:
@@ -285,6 +322,7 @@ class _Lowering:
         self._emit(
             (instruction.op.name, a, r, b, self._operand(x), self._operand(z)),
             instruction.output.label,
+            [instruction.source],
         )
 
     _emit_sum = _emit_max = _reduction
@@ -297,6 +335,7 @@ class _Lowering:
         self._emit(
             (instruction.op.name, rows, n, self._operand(x), self._operand(z)),
             instruction.output.label,
+            [instruction.source],
         )
 
     _emit_softmax = _emit_log_softmax = _emit_logsumexp = _over_rows
@@ -311,6 +350,7 @@ class _Lowering:
             (instruction.op.name, table.shape[0], row_size, n,
              self._operand(x), self._operand(rows), self._operand(z)),
             instruction.output.label,
+            [instruction.source],
         )  # fmt: skip
 
     def _emit_scatter_slice(self, instruction: Instruction) -> None:
@@ -320,13 +360,13 @@ class _Lowering:
         zero: tuple[Operand, tuple[int, ...]] = (self._scalar(0.0), (0,))
         size = math.prod(z.shape)
         fill = [zero, (self._operand(z), (1,))]
-        self._emit(("run", (size,), fill, [("stop_gradient", 0, None, None, 1)]), label)
+        copy = [("stop_gradient", 0, None, None, 1)]
+        self._emit_run((size,), fill, copy, label, [None])
         getitem = OPS["getitem"].bind(index=instruction.op.attributes["index"])
         window = view(getitem, z, x.shape)
         assert window is not None
         pair = [(self._operand(x), x.strides), (self._operand(window), window.strides)]
-        for shape, operands in _pieces(x.shape, pair):
-            self._emit(("run", shape, operands, [("stop_gradient", 0, None, None, 1)]), label)
+        self._emit_run(x.shape, pair, copy, label, [None])
 
     _emit_take = _emit_scatter_rows = _rows_by_number
 

@@ -306,6 +306,7 @@ def _copy(program: Program) -> Program:
         instruction = Instruction(
             old.op, [new.get(x, x) for x in old.inputs], old.output.label, old.rank
         )
+        instruction.source = old
         new[old.output] = instruction.output
         instructions.append(instruction)
     return program.replaced(instructions, new)
