@@ -97,25 +97,50 @@ void ad_loop_map(const ad_loop *loop, ad_map map, const double *const operand[3]
     } while (ad_loop_next(loop, inner, operands, at, offset));
 }
 
-/* One matrix: rows by columns, in tiles, so that both sides stay in the cache when one of
- * them is walked down its columns. */
+/* z[i z_row + j] = x[i + j x_col]: a transpose, by squares of eight: whole cache lines are
+ * read and written, and the square in between stays in the first cache. */
+static void copy_transposed(ptrdiff_t rows, ptrdiff_t cols, const double *x, ptrdiff_t x_col,
+                            double *z, ptrdiff_t z_row)
+{
+    enum { SIDE = 8 };
+    double square[SIDE][SIDE];
+    for (ptrdiff_t i = 0; i < rows; i += SIDE)
+        for (ptrdiff_t j = 0; j < cols; j += SIDE) {
+            const ptrdiff_t h = rows - i < SIDE ? rows - i : SIDE;
+            const ptrdiff_t w = cols - j < SIDE ? cols - j : SIDE;
+            const double *from = x + i + j * x_col;
+            double *to = z + i * z_row + j;
+            if (h == SIDE && w == SIDE) {
+                for (int q = 0; q < SIDE; q++)
+                    for (int p = 0; p < SIDE; p++) square[p][q] = from[p + q * x_col];
+                for (int p = 0; p < SIDE; p++)
+                    memcpy(to + p * z_row, square[p], sizeof square[p]);
+            } else {
+                for (ptrdiff_t p = 0; p < h; p++)
+                    for (ptrdiff_t q = 0; q < w; q++) to[p * z_row + q] = from[p + q * x_col];
+            }
+        }
+}
+
+/* One matrix: rows by columns. */
 static void copy_matrix(ptrdiff_t rows, ptrdiff_t cols, const double *x, ptrdiff_t x_row,
                         ptrdiff_t x_col, double *z, ptrdiff_t z_row, ptrdiff_t z_col)
 {
-    if (x_col == 1 && z_col == 1) {
+    if (x_row == 1 && z_col == 1 && cols > 1) {
+        copy_transposed(rows, cols, x, x_col, z, z_row);
+    } else if (z_row == 1 && x_col == 1 && cols > 1) {
+        copy_transposed(cols, rows, x, x_row, z, z_col);
+    } else {
         for (ptrdiff_t i = 0; i < rows; i++, x += x_row, z += z_row)
-            memcpy(z, x, (size_t)cols * sizeof *z);
-        return;
+            if (z_col != 1)
+                for (ptrdiff_t j = 0; j < cols; j++) z[j * z_col] = x[j * x_col];
+            else if (x_col == 1)
+                memcpy(z, x, (size_t)cols * sizeof *z);
+            else if (x_col == 0)
+                for (ptrdiff_t j = 0; j < cols; j++) z[j] = *x;
+            else
+                for (ptrdiff_t j = 0; j < cols; j++) z[j] = x[j * x_col];
     }
-    const ptrdiff_t tile = 16;
-    for (ptrdiff_t i0 = 0; i0 < rows; i0 += tile)
-        for (ptrdiff_t j0 = 0; j0 < cols; j0 += tile) {
-            const ptrdiff_t i1 = rows - i0 < tile ? rows : i0 + tile;
-            const ptrdiff_t j1 = cols - j0 < tile ? cols : j0 + tile;
-            for (ptrdiff_t i = i0; i < i1; i++)
-                for (ptrdiff_t j = j0; j < j1; j++)
-                    z[i * z_row + j * z_col] = x[i * x_row + j * x_col];
-        }
 }
 
 void ad_loop_copy(const ad_loop *loop, const double *x, double *z)
