@@ -160,7 +160,7 @@ def forward(root: Node, backend: str | Backend | None = None) -> None:
         for x in node.inputs:
             if x._tick > age:
                 try:
-                    value = run(node.op, [x._value for x in node.inputs])
+                    value = run(node.op, [x._value for x in node.inputs])  # type: ignore[arg-type]
                 except IndexRangeError as error:  # found only now: rows by number
                     raise IndexRangeError(f"{error} ({node.describe()})") from None
                 if observer is not None:
@@ -226,9 +226,7 @@ def _require_fresh(root: Node, backend: str | Backend | None) -> None:
 # ---- backward -------------------------------------------------------------------------
 
 
-def backward(
-    seeds: Mapping[Node, Any] | Node, *, backend: str | Backend | None = None
-) -> None:
+def backward(seeds: Mapping[Node, Any] | Node, *, backend: str | Backend | None = None) -> None:
     """One backward pass from several outputs, each with its own gradient.
 
     Every node waits for just those edges that a gradient will come along in this pass,
@@ -265,9 +263,7 @@ def backward(
     _run(checked, counts, backend)
 
 
-def push(
-    node: Node, gradient: Any, sender: str | None, backend: str | Backend | None
-) -> None:
+def push(node: Node, gradient: Any, sender: str | None, backend: str | Backend | None) -> None:
     """Send `node` one gradient from outside; it and what it completes push down.
 
     This is the post's style: every node waits for all of its living parents, and for the
@@ -383,9 +379,9 @@ def held_up(node: Node) -> Node | None:
 def waiting_message(node: Node) -> str:
     """Who waits for whom, for error messages."""
     names = [f"{parent.describe()}" for parent, _ in node.waiting_for]
-    names += [f"the outside sender {s!r}" for s, sent in node.senders.items() if sent != node._round]
-    missing = ", ".join(names) or "a reader that no longer exists"
-    return f"{node.describe()} still waits for {missing}"
+    missing = [sender for sender, sent in node.senders.items() if sent != node._round]
+    names += [f"the outside sender {sender!r}" for sender in missing]
+    return f"{node.describe()} still waits for {', '.join(names) or 'a reader that is gone'}"
 
 
 def _run(
@@ -427,8 +423,12 @@ def _push_down(
         inputs = node.inputs
         if not inputs:
             continue
-        sent = run_backward(
-            node.op, node._gradient, node._value, [x._value for x in inputs], node.needed
+        sent = run_backward(  # only tensors have no op, and those have no inputs
+            node.op,  # type: ignore[arg-type]
+            node._gradient,
+            node._value,
+            [x._value for x in inputs],
+            node.needed,
         )
         if observer is not None:
             observer.backward(node, sent)

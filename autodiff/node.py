@@ -11,10 +11,8 @@ are handed out are read-only views; writing goes through :meth:`Tensor.assign`.
 
 from __future__ import annotations
 
-import copy
 import math
 import os
-import threading
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,6 +22,7 @@ import numpy as np
 from autodiff import graph
 from autodiff.array import Array, Shape, as_float64, is_float64, read_only
 from autodiff.backend import Backend
+from autodiff.copies import Copies
 from autodiff.errors import (
     DTypeError,
     GradientError,
@@ -59,7 +58,7 @@ class Edge(weakref.ref["Node"]):
         return edge
 
     def __init__(self, reader: Node, forget: Callable[[Any], object], position: int) -> None:
-        super().__init__(reader, forget)
+        super().__init__(reader, forget)  # type: ignore[call-arg]
 
     # Two edges of one reader are two edges: weak references would compare equal.
     __eq__ = object.__eq__
@@ -71,7 +70,7 @@ class Edge(weakref.ref["Node"]):
         return f"<edge to input {self.position} of {name}>"
 
 
-class Node(Operators):
+class Node(Copies, Operators):
     """An op applied to inputs; it has a shape at once, and a value when it is asked for.
 
     Nodes are made by operators (``x @ w + b``), by the functions of this package
@@ -136,9 +135,7 @@ class Node(Operators):
         except ShapeError as error:
             named = {op.op.input_name(i): x for i, x in enumerate(inputs)}
             raise refusal(ShapeError, str(error), **named) from None
-        needed = tuple(
-            x.needs_gradient and op.op.rule(i) is not None for i, x in enumerate(inputs)
-        )
+        needed = tuple(x.needs_gradient and op.op.rule(i) is not None for i, x in enumerate(inputs))
         self._set_up(op, tuple(inputs), shape, needed, name)
 
     def _set_up(
@@ -223,9 +220,9 @@ class Node(Operators):
         return f"node {self.name!r} ({os.path.basename(file)}:{line})"
 
     def __repr__(self) -> str:
-        file, line = self.where
+        place = f"{os.path.basename(self.where[0])}:{self.where[1]}"
         state = "no value" if self._value is None else f"value {_short(self._value)}"
-        return f"<{self.typename} {self.name!r} {self.shape}, {state}, {os.path.basename(file)}:{line}>"
+        return f"<{self.typename} {self.name!r} {self.shape}, {state}, {place}>"
 
     # ---- passes -----------------------------------------------------------------------
 
@@ -350,27 +347,6 @@ class Node(Operators):
         return Node(op, nodes)
 
     # ---- copies -----------------------------------------------------------------------
-    # Pickle and deepcopy recurse from object to object. So that a long chain does not
-    # overflow the stack, the first node that they meet hands them everything below it as
-    # one list, inputs first; the nodes in that list then find their inputs done.
-
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        listed: set[int] = _copying.__dict__.setdefault("listed", set())
-        if id(self) in listed:
-            below: tuple[Any, ...] = ()
-        else:
-            listed.clear()  # left over from a copy that failed
-            nodes = graph.ancestors(self.inputs)
-            listed.update(map(id, nodes))
-            below = (*nodes, _EndOfList(nodes))
-        return Node.__new__, (type(self),), (below, self._state())
-
-    def __copy__(self) -> Node:
-        # Its own buffer; the inputs are shared.
-        state = self._state()
-        twin = type(self).__new__(type(self))
-        twin.__setstate__(((), {**state, "value": copy.copy(state["value"])}))
-        return twin
 
     def _state(self) -> dict[str, Any]:
         fresh = self._value is not None and all(x._tick <= self._tick for x in self.inputs)
@@ -438,9 +414,7 @@ class Tensor(Node):
         buffer = None if value is None else _buffer(_value_of(value), "Tensor")
         size = buffer.shape if buffer is not None else tuple(int(n) for n in shape or ())
         if shape is not None and size != tuple(shape):
-            raise refusal(
-                ShapeError, f"Tensor: value has shape {size}, shape says {tuple(shape)}"
-            )
+            raise refusal(ShapeError, f"Tensor: value has shape {size}, shape says {tuple(shape)}")
         if any(n < 0 for n in size):
             raise refusal(ShapeError, f"Tensor: sizes must not be negative: {size}")
         self._set_up(None, (), size, (), name)
@@ -539,17 +513,3 @@ def _short(value: Any) -> str:
     if math.prod(value.shape) == 0:
         return "[]"
     return f"{value.min():.4g} ... {value.max():.4g}"
-
-
-_copying = threading.local()
-
-
-class _EndOfList:
-    """Stands behind the nodes of one list; copied last, it takes the list back."""
-
-    def __init__(self, nodes: Sequence[Node]) -> None:
-        self.nodes = nodes
-
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        _copying.listed.difference_update(map(id, self.nodes))
-        return tuple, ()

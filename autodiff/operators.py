@@ -1,7 +1,7 @@
 """Operators and NumPy's protocols: how ordinary expressions build nodes.
 
-``x @ w + b``, ``2.0 * x``, ``np.tanh(x)``, ``array * x`` and ``np.concatenate([x, y])`` all give nodes.
-A NumPy function without an op here is refused by name; it is never applied to the
+``x @ w + b``, ``2.0 * x``, ``np.tanh(x)``, ``array * x`` and ``np.concatenate([x, y])`` all give
+nodes. A NumPy function without an op here is refused by name; it is never applied to the
 values behind the graph's back. ``np.asarray(node)`` is how to ask for the value.
 """
 

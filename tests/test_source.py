@@ -45,6 +45,7 @@ FLOORS: list[list[str]] = [
     ["ops"],
     ["backend", "operators"],
     ["graph"],
+    ["copies"],
     ["node"],
     ["fold", "program", "nn", "optim", "data", "draw", "check", "save", "anomaly"],
     [""],  # the package itself

@@ -175,7 +175,11 @@ def sqrt(x: Any) -> Any:
     return np.sqrt(x)
 
 
-@declare(backward=lambda g, z, x: g * cos(x), reads="x", examples=_unary())
+def _sin_backward(g: Any, z: Any, x: Any) -> Any:
+    return g * cos(x)
+
+
+@declare(backward=_sin_backward, reads="x", examples=_unary())
 def sin(x: Any) -> Any:
     """z = sin x."""
     return np.sin(x)
@@ -206,17 +210,21 @@ def softplus(x: Any) -> Any:
     return np.where(x.real > 0.0, x, 0.0) + np.log1p(np.exp(-_magnitude(x)))
 
 
-@declare(
-    backward=lambda g, z, x: where(greater(z, 0.0), g, 0.0),
-    reads="z",
-    examples=_unary(kind="distinct"),
-)
+def _relu_backward(g: Any, z: Any, x: Any) -> Any:
+    return where(greater(z, 0.0), g, 0.0)
+
+
+@declare(backward=_relu_backward, reads="z", examples=_unary(kind="distinct"))
 def relu(x: Any) -> Any:
     """z = max(x, 0), with gradient 0 at x = 0; NaN stays NaN."""
     return np.where(x.real <= 0.0, 0.0, x)
 
 
-@declare(backward=lambda g, z, x: g * sign(x), reads="x", examples=_unary(kind="distinct"))
+def _abs_backward(g: Any, z: Any, x: Any) -> Any:
+    return g * sign(x)
+
+
+@declare(backward=_abs_backward, reads="x", examples=_unary(kind="distinct"))
 def abs(x: Any) -> Any:
     """z = |x|, with gradient 0 at x = 0."""
     return _magnitude(x)
@@ -261,12 +269,16 @@ def _share(x: Any, y: Any) -> Any:
     return 0.5 * (greater(x, y) + greater_equal(x, y))
 
 
+def _where_gx(g: Any, z: Any, condition: Any, x: Any, y: Any) -> Any:
+    return where(condition, g, 0.0)
+
+
+def _where_gy(g: Any, z: Any, condition: Any, x: Any, y: Any) -> Any:
+    return where(condition, 0.0, g)
+
+
 @declare(
-    backward=(
-        None,
-        lambda g, z, condition, x, y: where(condition, g, 0.0),
-        lambda g, z, condition, x, y: where(condition, 0.0, g),
-    ),
+    backward=(None, _where_gx, _where_gy),
     reads="condition",
     examples=[
         Example((Sample((3, 4), kind="boolean"), Sample((3, 4)), Sample((3, 4)))),

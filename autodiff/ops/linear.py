@@ -29,12 +29,17 @@ def _matmul_shape(x: Shape, y: Shape) -> Shape:
     return (*stack, x[-2], y[-1])
 
 
+def _matmul_gx(g: Any, z: Any, x: Any, y: Any) -> Any:
+    return _matmul(g, swapaxes(y, -1, -2))  # gx = g y'
+
+
+def _matmul_gy(g: Any, z: Any, x: Any, y: Any) -> Any:
+    return _matmul(swapaxes(x, -1, -2), g)  # gy = x' g
+
+
 @declare(
     shape=_matmul_shape,
-    backward=(
-        lambda g, z, x, y: _matmul(g, swapaxes(y, -1, -2)),  # gx = g y'
-        lambda g, z, x, y: _matmul(swapaxes(x, -1, -2), g),  # gy = x' g
-    ),
+    backward=(_matmul_gx, _matmul_gy),
     reads="x y",
     examples=[
         Example((Sample((3, 4)), Sample((4, 5)))),

@@ -262,9 +262,13 @@ def split(x: Any, sections: int | Sequence[int], axis: int = -1) -> list[Any]:
     ]
 
 
+def _getitem_backward(g: Any, z: Any, x: Any, *, index: Index) -> Any:
+    return scatter_slice(g, index=index, shape=np.shape(x))
+
+
 @declare(
     shape=lambda x, *, index: indexed_shape(x, index),
-    backward=lambda g, z, x, *, index: scatter_slice(g, index=index, shape=np.shape(x)),
+    backward=_getitem_backward,
     examples=[
         Example((Sample((3, 4)),), {"index": ((0, 3, 1), (1, 3, 1))}),
         Example((Sample((5, 4)),), {"index": ((4, -1, -2), 2)}),
@@ -330,12 +334,13 @@ def _take_shape(x: Shape, rows: Shape) -> Shape:
     return rows + x[1:]
 
 
+def _take_backward(g: Any, z: Any, x: Any, rows: Any) -> Any:
+    return scatter_rows(g, rows, n_rows=np.shape(x)[0])
+
+
 @declare(
     shape=_take_shape,
-    backward=(
-        lambda g, z, x, rows: scatter_rows(g, rows, n_rows=np.shape(x)[0]),
-        None,
-    ),
+    backward=(_take_backward, None),
     reads="rows",
     examples=[
         Example((Sample((4, 3)), Sample((6,), 0, 4, "integer"))),

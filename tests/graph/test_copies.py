@@ -153,7 +153,7 @@ def test_a_copy_that_failed_does_not_spoil_the_next(how: Copier) -> None:
     twin_x, twin = pickle.loads(pickle.dumps((x, node)))
     twin.backward()
     assert twin_x.gradient == 1.0
-    assert not getattr(autodiff.node._copying, "listed", None)
+    assert not getattr(autodiff.copies._copying, "listed", None)
 
 
 def test_copies_in_threads() -> None:

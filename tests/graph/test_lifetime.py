@@ -107,7 +107,7 @@ def test_a_parent_that_dies_within_a_pass_is_told_of() -> None:
     kept.backward()
     assert x.waiting_for == ((dropped, 0),)
     del dropped
-    with pytest.raises(autodiff.errors.IncompleteGradientError, match="no longer exists"):
+    with pytest.raises(autodiff.errors.IncompleteGradientError, match="a reader that is gone"):
         _ = x.gradient
     kept.reset()
     kept.backward()
