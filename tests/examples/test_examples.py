@@ -14,6 +14,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from autodiff import data
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
 
@@ -137,6 +139,49 @@ def test_auto_encoder_beats_the_mean_digit():
 def test_auto_encoder_learns_with_the_settings_of_the_post():
     result = example("vae").main(["--post", "--epochs", "40"])
     assert result.losses[-1] < result.losses[0] / 1.5
+    assert result.losses[0] > 4.0  # ½ Σ error² of 64 pixels is in it
+
+
+# ---- on files like MNIST's ------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> str:
+    """The small digits, enlarged to 28 x 28, in MNIST's four files."""
+    x, labels = data.digits()
+    images = np.kron(x.reshape(-1, 8, 8), np.ones((3, 3)))
+    images = (255.0 * np.pad(images, ((0, 0), (2, 2), (2, 2)))).astype(np.uint8)
+    for part, rows in (("train", slice(0, 1000)), ("t10k", slice(1000, 1200))):
+        for name, array in ((f"{part}-images-idx3", images), (f"{part}-labels-idx1", labels)):
+            elements = array[rows].astype(np.uint8)
+            header = bytes([0, 0, 8, elements.ndim]) + struct.pack(
+                f">{elements.ndim}I", *elements.shape
+            )
+            (tmp_path / f"{name}-ubyte").write_bytes(header + elements.tobytes())
+    return str(tmp_path)
+
+
+def test_network_reads_the_files(folder):
+    result = example("mnist").main(["--mnist", folder, "--epochs", "5"])
+    assert result.accuracies[-1] > 0.8
+    assert len(set(result.accuracies)) > 1  # measured anew after each epoch
+
+
+def test_large_auto_encoder_on_the_files(folder, tmp_path):
+    picture = tmp_path / "vae.png"
+    result = example("vae").main(["--mnist", folder, "--epochs", "3", "--plot", str(picture)])
+    assert result.samples.shape == (100, 784)
+    assert result.bounds == sorted(set(result.bounds), reverse=True)
+    assert len(result.bounds) == 3
+    png_size(picture)
+
+
+def test_demo_takes_the_files_from_the_environment(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MNIST", folder)
+    example("demo").main(["--quick", "--out", str(tmp_path / "out")])
+    printed = capsys.readouterr().out
+    assert "200 digits of MNIST" in printed
+    assert "bound on 200 test digits" in printed
 
 
 # ---- on the real files ----------------------------------------------------------------
