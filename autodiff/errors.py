@@ -23,6 +23,7 @@ __all__ = [
     "ShapeError",
     "StaleValueError",
     "UnassignedError",
+    "VerificationError",
 ]
 
 
@@ -68,6 +69,13 @@ class BackendError(AutodiffError, RuntimeError):
 
 class RecordingError(AutodiffError, TypeError):
     """A step that is being recorded did what a recording cannot hold."""
+
+
+class VerificationError(AutodiffError, RuntimeError):
+    """A compiled program does not do what was recorded: a fault of this library.
+
+    Please report it, with the step. ``compile(without=...)`` may get you further.
+    """
 
 
 class AnomalyError(AutodiffError, FloatingPointError):

@@ -9,19 +9,18 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-import numpy as np
-
 from autodiff import graph
 from autodiff.array import Array
-from autodiff.errors import IndexRangeError, RecordingError, ShapeError
+from autodiff.errors import IndexRangeError, ShapeError
 from autodiff.node import Node, Tensor
+from autodiff.program.ir import Program
 from autodiff.program.listing import listing
 from autodiff.program.load import Executor, load
 from autodiff.program.lower import Code, lower
 from autodiff.program.passes import LOWERING_OPTIONS, PASSES, improve
-from autodiff.program.ir import Program
 from autodiff.program.recorder import Recorder
 from autodiff.program.structure import Leaf, Structure, flatten, map_leaves, rebuild
+from autodiff.program.verify import verify_code
 
 __all__ = ["CompiledStep", "Recording", "compile", "record"]
 
@@ -43,10 +42,11 @@ class Recording:
         self.structure = structure
         self.recorded, self.returned, written, touched = record(function, structure, shapes)
         self.improved = self.recorded
-        for _, self.improved in improve(self.recorded, without):
-            pass
+        for _, program in improve(self.recorded, without):
+            self.improved = program
         options = {name: name not in without for name in LOWERING_OPTIONS}
         self.code: Code = lower(self.improved, **options)
+        verify_code(self.code, self.improved)
         self.executor: Executor = load(self.code, touched)
         self.written = [weakref.ref(tensor) for tensor in written]
         self.single = self.returned == 0  # the step returns one array or number
@@ -193,7 +193,9 @@ class CompiledStep:
         """The program for arguments of these shapes as text, an instruction a line."""
         return listing(self.recording(*positional, **named))
 
-    def profile(self, *positional: Any, repeats: int = 100, **named: Any) -> list[tuple[float, str]]:
+    def profile(
+        self, *positional: Any, repeats: int = 100, **named: Any
+    ) -> list[tuple[float, str]]:
         """Nanoseconds for each instruction of the program, with its line in the listing.
 
         It runs the step `repeats` times: what the step assigns changes.
@@ -205,9 +207,7 @@ class CompiledStep:
         graph.defer(recording.settle)
         return list(zip(times, recording.code.labels, strict=True))
 
-    def _recording(
-        self, structure: Structure, shapes: Sequence[tuple[int, ...]]
-    ) -> Recording:
+    def _recording(self, structure: Structure, shapes: Sequence[tuple[int, ...]]) -> Recording:
         with self._lock:
             found = self._cache.get(structure)
             if found is None:
