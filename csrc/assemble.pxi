@@ -16,7 +16,7 @@ cdef extern from "program.h":
         ad_execute execute
         void* parameters
     enum:
-        AD_BLOCK
+        AD_RUN_BLOCK
         AD_RUN_AXES
     ctypedef struct ad_micro:
         ad_map map
@@ -140,7 +140,16 @@ cdef class Assembler:
     cdef Py_ssize_t n_spaces, n_arguments
     cdef list patches
     cdef list registers  # addresses
-    cdef dict names      # of a map, in the table
+    cdef dict maps       # by name: (address, letters of the operands)
+
+    cdef int note_maps(self, const ad_elementwise* entry) except -1:
+        """The maps of one op: forward by its name, backward as "_name_slope"."""
+        name = entry.name.decode()
+        self.maps[name] = <size_t>entry.forward.map, <bytes>entry.forward.reads
+        if entry.arity == 1 and entry.backward[0].map != NULL:
+            self.maps[f"_{name}_slope"] = (
+                <size_t>entry.backward[0].map, <bytes>entry.backward[0].reads)
+        return 0
 
     cdef void* take(self, size_t size) except NULL:
         cdef void* taken = ad_pool_take(self.pool, size)
@@ -152,7 +161,7 @@ cdef class Assembler:
         """Scratch for one block; one line more than that, so that two registers do not
         begin at the same place of a page."""
         while i >= len(self.registers):
-            self.registers.append(<size_t>self.take((AD_BLOCK + 8) * sizeof(double)))
+            self.registers.append(<size_t>self.take((AD_RUN_BLOCK + 8) * sizeof(double)))
         return <double*><size_t>self.registers[i]
 
     cdef const Space* find(
@@ -258,17 +267,16 @@ cdef class Assembler:
     ) except -1:
         """Names to maps, operands to places. A register is written before it is read."""
         cdef Py_ssize_t i, o, place, n_views = run.n_views
-        cdef const ad_elementwise* entry
         cdef ad_fused* to
+        cdef bytes reads
         written = set()
         for i in range(run.n_micros):
             to = &run.micros[i]
             name, a, b, c, dst = micros[i]
-            if name not in self.names:
+            if name not in self.maps:
                 raise ValueError(f"there is no map {name!r}")
-            entry = &self.kernels.elementwise[<int>self.names[name]]
-            to.map = entry.forward.map
-            reads = <bytes>entry.forward.reads
+            address, reads = self.maps[name]
+            to.map = <ad_map><size_t>address
             if reads == b"xp":  # the op's parameter is c
                 b, c = c, b
             for o, x in enumerate((a, b, c)):

@@ -38,7 +38,8 @@ cdef int fill_makers() except -1:
     cdef int row = 0
     while usable[0].elementwise[row].name != NULL:
         name = usable[0].elementwise[row].name.decode()
-        MAKERS[name] = lambda attributes, row=row: Elementwise(row, attributes)
+        if not name.startswith("_"):  # those are of programs only
+            MAKERS[name] = lambda attributes, row=row: Elementwise(row, attributes)
         row += 1
     for name, kind in REDUCTIONS.items():
         MAKERS[name] = lambda attributes, kind=kind: Reduction(kind, attributes)

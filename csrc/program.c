@@ -188,9 +188,9 @@ int ad_run_plan(ad_run *run, int axes)
     collapse(run, axes);
     const ptrdiff_t rows = run->size[ROWS], cols = run->size[COLS];
     run->block_rows = 1;
-    run->block_cols = cols < AD_BLOCK ? cols : AD_BLOCK;
+    run->block_cols = cols < AD_RUN_BLOCK ? cols : AD_RUN_BLOCK;
     if (rows > 1 && cols < AD_SHORT_ROW) {
-        ptrdiff_t many = AD_BLOCK / cols < rows ? AD_BLOCK / cols : rows, copies = 0;
+        ptrdiff_t many = AD_RUN_BLOCK / cols < rows ? AD_RUN_BLOCK / cols : rows, copies = 0;
         for (ptrdiff_t v = 0; v < run->n_views; v++)
             copies += step_in_place(run, &run->views[v], many) < 0 &&
                       step_in_place(run, &run->views[v], 1) >= 0 &&

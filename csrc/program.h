@@ -33,7 +33,7 @@ typedef struct {
 
 /* Numbers in one block of a fused run, at most: the registers of a long run stay in the
  * first-level cache. */
-#define AD_BLOCK 256
+#define AD_RUN_BLOCK 512
 #define AD_RUN_AXES 4
 
 /* One map of a run that is a single block, all operands in place. */

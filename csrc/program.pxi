@@ -176,10 +176,10 @@ cdef class Program:
         a.kernels = kernels
         a.registers = []
         a.patches = [[] for _ in arguments]
-        a.names = {}
+        a.maps = {}
         i = 0
         while kernels.elementwise[i].name != NULL:
-            a.names[kernels.elementwise[i].name.decode()] = i
+            a.note_maps(&kernels.elementwise[i])
             i += 1
         a.n_arguments = n
         a.n_spaces = 1 + n + len(self.buffers)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from autodiff.array import Array, is_float64
-from autodiff.op import OPS
+from autodiff.program.fused import find_op
 from autodiff.program.lower import Code, Operand
 
 __all__ = ["Emulator"]
@@ -59,17 +59,17 @@ class Emulator:
         self,
         spaces: list[Array],
         shape: tuple[int, ...],
-        operands: Sequence[tuple[Operand, tuple[int, ...]]],
+        operands: Sequence[tuple[Any, ...]],
         micro: Sequence[tuple[Any, ...]],
     ) -> None:
-        windows = [_window(spaces, place, shape, strides) for place, strides in operands]
+        windows = [_window(spaces, place, shape, strides) for place, strides, *_ in operands]
         registers: dict[int, Array] = {}
         for name, a, b, c, target in micro:
             inputs = [registers[~i] if i < 0 else windows[i] for i in (a, b, c) if i is not None]
             options = {}
             if name == "power":
                 options["exponent"] = float(inputs.pop().flat[0]) if inputs[-1].size else 0.0
-            value = OPS[name].forward(*inputs, **options)
+            value = find_op(name).forward(*inputs, **options)
             if target < 0:
                 registers[~target] = np.array(value)
             else:
@@ -102,7 +102,7 @@ class Emulator:
 
     def _reduce(self, name: str, spaces: list[Array], *where: Any) -> None:
         a, r, b, x, z = where
-        value = OPS[name].forward(_window(spaces, x, (a, r, b)), axis=(1,), keepdims=False)
+        value = find_op(name).forward(_window(spaces, x, (a, r, b)), axis=(1,), keepdims=False)
         _window(spaces, z, (a, b))[...] = value
 
     def _sum(self, spaces: list[Array], *where: Any) -> None:
@@ -114,7 +114,7 @@ class Emulator:
     def _rows(self, name: str, spaces: list[Array], *where: Any) -> None:
         rows, n, x, z = where
         options = {"keepdims": False} if name == "logsumexp" else {}
-        value = OPS[name].forward(_window(spaces, x, (rows, n)), axis=(1,), **options)
+        value = find_op(name).forward(_window(spaces, x, (rows, n)), axis=(1,), **options)
         _window(spaces, z, np.shape(value))[...] = value
 
     def _softmax(self, spaces: list[Array], *where: Any) -> None:
@@ -129,12 +129,12 @@ class Emulator:
     def _take(self, spaces: list[Array], *where: Any) -> None:
         n_rows, size, n, x, rows, z = where
         table, numbers = _window(spaces, x, (n_rows, size)), _window(spaces, rows, (n,))
-        _window(spaces, z, (n, size))[...] = OPS["take"].forward(table, numbers)
+        _window(spaces, z, (n, size))[...] = find_op("take").forward(table, numbers)
 
     def _scatter_rows(self, spaces: list[Array], *where: Any) -> None:
         n_rows, size, n, x, rows, z = where
         values, numbers = _window(spaces, x, (n, size)), _window(spaces, rows, (n,))
-        total = OPS["scatter_rows"].forward(values, numbers, n_rows=n_rows)
+        total = find_op("scatter_rows").forward(values, numbers, n_rows=n_rows)
         _window(spaces, z, (n_rows, size))[...] = total
 
 

@@ -8,7 +8,7 @@ constants, and one buffer that holds all scalar constants.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -192,10 +192,21 @@ class _Lowering:
         micro: Sequence[tuple[Any, ...]],
         label: str,
         sources: Sequence[Instruction | None],
+        roomy: Collection[int] = (),
     ) -> None:
-        """A run, or several that each do a part of it."""
+        """A run, or several that each do a part of it.
+
+        roomy : numbers of the outputs that fill their storage in the arena, which is rounded
+            up: they may be overwritten up to the next multiple of eight.
+        """
         start = 0
-        for part_shape, part in _pieces(shape, operands):
+        pieces = list(_pieces(shape, operands))
+        for part_shape, part in pieces:
+            if roomy and len(pieces) == 1:
+                part = [
+                    (*entry, True) if number in roomy else entry  # type: ignore[misc]
+                    for number, entry in enumerate(part)
+                ]
             self._emit(("run", part_shape, part, micro), label, sources, start)
             start += math.prod(part_shape)
 
@@ -209,6 +220,7 @@ class _Lowering:
             for x in instruction.inputs:
                 last_use[self._origin(x)] = number
         where: dict[Value, int] = {}  # operand number, or ~register
+        roomy: set[int] = set()
         registers = _Registers()
         micro: list[tuple[Any, ...]] = []
 
@@ -229,7 +241,10 @@ class _Lowering:
                     registers.free(where[origin])
             output = instruction.output
             if output in kept:
-                where[output] = operand(self.layouts[output], output.shape)
+                layout = self.layouts[output]
+                where[output] = operand(layout, output.shape)
+                if layout.storage.in_arena and layout.storage.size == output.size:
+                    roomy.add(where[output])
             else:
                 where[output] = registers.take()
                 if output not in last_use:
@@ -241,7 +256,7 @@ class _Lowering:
             micro.append((instruction.op.name, *refs, where[output]))
         label = ", ".join(dict.fromkeys(v.label for v in where if v.label and v in kept))
         sources = [instruction.source for instruction in step.members]
-        self._emit_run(shape, list(operands), micro, label, sources)
+        self._emit_run(shape, list(operands), micro, label, sources, roomy)
 
     def _input(
         self, x: Value, shape: Shape, operand: Any, operands: Any, n_axes: int

@@ -23,6 +23,7 @@ from autodiff.node import Node, Tensor
 from autodiff.op import BoundOp
 from autodiff.operators import Operators
 from autodiff.ops.rules import input_gradient
+from autodiff.program.fused import slope
 from autodiff.program.ir import Builder, Program, Value
 
 __all__ = ["Recorded", "Recorder"]
@@ -154,6 +155,11 @@ class Recorder:
     ) -> list[Any]:
         """The instructions of the backward rules."""
         g, z, *xs = self._operands([gradient, output, *inputs])
+        fused = slope(op.name)
+        if fused is not None and needed[0]:
+            slope_op, operands = fused
+            value = z if operands == "gz" else xs[0]
+            return [self.record(slope_op.bind(), [g._value, value._value])]
         return [
             input_gradient(op, position, g, z, xs) if wanted else None
             for position, wanted in enumerate(needed)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 
 from autodiff.program.ir import Program
 from autodiff.program.passes.accumulate import accumulate
+from autodiff.program.passes.combine import combine
 from autodiff.program.passes.legalise import legalise
 from autodiff.program.passes.products import batch, pack, stack
 from autodiff.program.passes.rows import rows
@@ -26,6 +27,7 @@ _ORDER: tuple[Callable[[Program], Program], ...] = (
     stack,  # again: sums over the rows that are one value now
     simplify,
     accumulate,
+    combine,
 )
 
 LOWERING_OPTIONS = ("fuse", "in_place", "reuse")

@@ -8,26 +8,11 @@ a sum of two products the second is computed onto the first.
 
 from __future__ import annotations
 
-from autodiff.op import Op
+from autodiff.program.fused import PRODUCT_ADD
 from autodiff.program.ir import Builder, Instruction, Program, Value
 from autodiff.program.passes.rewrite import is_constant, substitute
 
-__all__ = ["PRODUCT_ADD", "accumulate"]
-
-
-PRODUCT_ADD = Op(
-    name="product_add",
-    inputs=("c", "x", "y", "scale"),
-    shape=lambda c, x, y, scale, *, sign: c,
-    forward=lambda c, x, y, scale, *, sign: c + sign * scale * (x @ y),
-    backward=(None, None, None, None),
-    reads=frozenset(),
-    elementwise=False,
-    variadic=False,
-    examples=(),
-    formula="z = c ± scale · x y, where scale is one number.",
-)
-"""An op that only programs have: it is made by this pass, after all differentiation."""
+__all__ = ["accumulate"]
 
 
 def accumulate(program: Program) -> Program:
