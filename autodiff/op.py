@@ -323,7 +323,9 @@ def declare(
     return decorate
 
 
-def broadcast_shape(name: str, inputs: Sequence[str], *shapes: Shape) -> Shape:
+def broadcast_shape(
+    name: str, inputs: Sequence[str], *shapes: Shape, **attributes: object
+) -> Shape:
     """The shape that `shapes` broadcast to by NumPy's rule; raises ShapeError."""
     first = shapes[0]
     if all(shape == first for shape in shapes):

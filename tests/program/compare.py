@@ -1,0 +1,169 @@
+"""One step, run in every way there is: eagerly, interpreted, emulated, and in C.
+
+A *builder* makes the step anew, with tensors that begin with the same numbers: it returns the
+undecorated function and the tensors to watch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+import autodiff
+from autodiff import Tensor
+from autodiff.program.emulate import Emulator
+from autodiff.program.interpret import interpret
+from autodiff.program.lower import Code
+from autodiff.program.passes import PASSES, improve
+from autodiff.program.step import Recording
+from autodiff.program.structure import flatten
+from autodiff.program.verify import verify_code, verify_program
+
+Builder = Callable[[], tuple[Callable[..., Any], Sequence[Tensor]]]
+
+EACH_OFF: list[tuple[str, ...]] = [(), *((name,) for name in PASSES), PASSES]
+ON_AND_OFF: list[tuple[str, ...]] = [(), PASSES]
+
+
+def leaves(tree: Any) -> list[np.ndarray]:
+    """The numbers of results, in order."""
+    if isinstance(tree, (tuple, list)):
+        return [x for part in tree for x in leaves(part)]
+    if isinstance(tree, dict):
+        return [x for part in tree.values() for x in leaves(part)]
+    if tree is None or isinstance(tree, (str, bool)):
+        return []
+    return [np.array(getattr(tree, "value", tree))]
+
+
+def values_of(tensors: Iterable[Tensor]) -> list[np.ndarray]:
+    return [np.array(t.value) for t in tensors if t._value is not None]
+
+
+def assert_close(found: Sequence[np.ndarray], wanted: Sequence[np.ndarray], rtol: float) -> None:
+    """The same numbers; where they cancel, to a part of the largest."""
+    assert len(found) == len(wanted)
+    for f, w in zip(found, wanted, strict=True):
+        assert np.shape(f) == np.shape(w)
+        finite = np.abs(w[np.isfinite(w)])
+        scale = max(1.0, float(finite.max(initial=0.0)))
+        np.testing.assert_allclose(f, w, rtol=rtol, atol=rtol * scale)
+
+
+def arguments_of(*arguments: Any) -> list[np.ndarray]:
+    flat: list[np.ndarray] = []
+    flatten(arguments, "arguments", flat)
+    return flat
+
+
+def run_eagerly(build: Builder, calls: Sequence[tuple[Any, ...]]) -> list[np.ndarray]:
+    """Results of all calls and, after each, the values of the tensors."""
+    function, tensors = build()
+    numbers = []
+    with autodiff.use_backend("reference"):
+        for call in calls:
+            numbers += leaves(function(*call))
+            numbers += values_of(tensors)
+    return numbers
+
+
+def check(
+    build: Builder,
+    *calls: tuple[Any, ...],
+    variants: Collection[tuple[str, ...]] = EACH_OFF,
+    rtol: float = 1e-12,
+) -> Recording:
+    """The step gives the same numbers in every way; returns the recording of the first."""
+    wanted = run_eagerly(build, calls)
+    first = None
+    for without in variants:
+        recording = _check_variant(build, calls, without, wanted, rtol)
+        first = first or recording
+    assert first is not None
+    return first
+
+
+def _check_variant(
+    build: Builder,
+    calls: Sequence[tuple[Any, ...]],
+    without: tuple[str, ...],
+    wanted: list[np.ndarray],
+    rtol: float,
+) -> Recording:
+    function, tensors = build()
+    step = autodiff.compile(function, without=without)
+    recording: Recording = step.recording(*calls[0])
+    verify_program(recording.recorded)
+    for _, program in improve(recording.recorded, without):
+        verify_program(program)
+    verify_code(recording.code, recording.improved)
+    kept = values_of(tensors)
+    _follow(lambda *a: interpret(recording.recorded, a), calls, tensors, wanted, rtol)
+    restore(tensors, kept)
+    _follow(lambda *a: interpret(recording.improved, a), calls, tensors, wanted, rtol)
+    restore(tensors, kept)
+    _follow(Emulator(recording.code).run, calls, tensors, wanted, rtol)
+    restore(tensors, kept)
+    if (executor := with_arena_of_nan(recording.code)) is not None:
+        _follow(executor.run, calls, tensors, wanted, rtol)
+        restore(tensors, kept)
+    found = []
+    for call in calls:
+        found += leaves(step(*call))
+        found += values_of(tensors)
+    assert_close(found, wanted, rtol)
+    return recording
+
+
+def restore(tensors: Sequence[Tensor], values: Sequence[np.ndarray]) -> None:
+    for tensor, value in zip(tensors, values, strict=True):
+        tensor.assign(value)
+
+
+def _follow(
+    run: Callable[..., Sequence[Any]],
+    calls: Sequence[tuple[Any, ...]],
+    tensors: Sequence[Tensor],
+    wanted: list[np.ndarray],
+    rtol: float,
+) -> None:
+    found: list[np.ndarray] = []
+    for call in calls:
+        found += [np.array(r) for r in run(*arguments_of(*call))]
+        found += [np.array(t._value) for t in tensors if t._value is not None]
+    assert_close(found, wanted, rtol)
+
+
+def with_arena_of_nan(code: Code) -> Any:
+    """The code in C with an arena that begins as NaN: a buffer after the others."""
+    try:
+        from autodiff import _core
+    except ImportError:
+        return None
+    space = 1 + len(code.arguments) + len(code.buffers)
+
+    def moved(part: Any) -> Any:
+        if isinstance(part, tuple) and len(part) == 2 and type(part[0]) is int and part[0] == 0:
+            return space, part[1]
+        return part
+
+    instructions = []
+    for name, *parameters in code.instructions:
+        if name == "run":
+            shape, operands, micros = parameters
+            operands = [(moved(place), strides) for place, strides, *_ in operands]
+            instructions.append((name, shape, operands, micros))
+        elif name == "gemm":
+            p = list(parameters)
+            factor, scale = p[5]
+            p[5] = factor, moved(scale)
+            for i in (6, 8, 11):
+                p[i] = moved(p[i])
+            instructions.append((name, *p))
+        else:
+            instructions.append((name, *map(moved, parameters)))
+    results = [(moved(place), shape) for place, shape in code.results]
+    buffers = [*code.buffers, np.full(code.arena_size, np.nan)]
+    return _core.Program(0, code.arguments, buffers, instructions, results)
