@@ -29,9 +29,9 @@ from autodiff.array import Shape
 from autodiff.errors import AutodiffError, VerificationError
 from autodiff.op import OPS
 from autodiff.ops.index import to_numpy
+from autodiff.program.fused import FUSED
 from autodiff.program.ir import Instruction, Program, Value
 from autodiff.program.lower import Code, Meaning, Operand
-from autodiff.program.passes.accumulate import PRODUCT_ADD
 
 __all__ = ["verify_code", "verify_program"]
 
@@ -64,7 +64,7 @@ def verify_program(program: Program) -> None:
     for number, instruction in enumerate(program.instructions):
         where = f"instruction {number}, {instruction!r}"
         op, output = instruction.op, instruction.output
-        if op.op is not OPS.get(op.name) and op.op is not PRODUCT_ADD:
+        if op.op is not (OPS.get(op.name) or FUSED.get(op.name)):
             raise VerificationError(f"{where}: there is no op {op.name!r}")
         if not op.op.variadic and len(instruction.inputs) != len(op.op.inputs):
             raise VerificationError(f"{where}: {op.name} takes {len(op.op.inputs)} operands")

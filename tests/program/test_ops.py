@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from compare import Builder, check
 
-import autodiff
 from autodiff import Tensor
 from autodiff.backend import get_backend
 from autodiff.node import Node
