@@ -7,8 +7,9 @@ waits is an edge, not a parent: ``x * x`` sends to ``x`` twice.
 How a node counts. ``_awaited`` is the number of edges it still waits for; 0 when its sum
 is complete; -1 when there is no sum, or an old one that the next gradient replaces.
 The first gradient of a pass begins a new *round* of the node, and every edge remembers
-the round in which it sent last. So an edge that sends again after its reader was
-computed anew begins the next round, and an edge that would be counted twice is noticed.
+the round in which it sent last; with a minus, the one in which it is waited for. So an edge
+that sends again after its reader was computed anew begins the next round, an edge that would
+be counted twice is noticed, and one from a reader that was made in mid-pass is one more.
 
 How values age. Every assignment and every computed value carries a tick of one counter. A
 value is stale if one of its inputs has a later tick. An *epoch* ends with every
@@ -409,7 +410,9 @@ def _push_down(
     ready: list[Node] = []
     for node, g in seeds.items():
         if node._awaited < 0:
-            _begin(node, g, _expected(node, counts))
+            node._round += 1
+            node._gradient = g
+            node._awaited = _expected(node, counts)
         else:
             node._gradient = run(add, (node._gradient, g))
         if sender is not None:
@@ -440,6 +443,8 @@ def _push_down(
                 if edge.round == x._round:
                     raise _half_finished(x)
                 x._gradient = run(add, (x._gradient, g))
+                if counts is None and edge.round != -x._round:
+                    awaited += 1  # one more than it waits for: a reader made in mid-pass
             elif awaited < 0 or edge.round == x._round:
                 awaited = _expected(x, counts)
                 _begin(x, g, awaited)
@@ -456,8 +461,9 @@ def _expected(node: Node, counts: Mapping[Node, int] | None) -> int:
     if counts is not None:
         return counts[node]
     expected = len(node.senders)
-    for edge in node._parents:
+    for edge in tuple(node._parents):
         if can_send(edge, node):
+            edge.round = -node._round
             expected += 1
     return expected
 
@@ -471,13 +477,6 @@ def can_send(edge: Edge, node: Node) -> bool:
     """
     reader = edge()
     return reader is not None and (reader._tick == 0 or reader._tick >= node._tick)
-
-
-def _begin(node: Node, gradient: Any, awaited: int) -> None:
-    """The first gradient of a round: it is stored, the others will be added."""
-    node._round += 1
-    node._gradient = gradient
-    node._awaited = awaited
 
 
 def reset(*roots: Node) -> None:

@@ -42,7 +42,8 @@ _NO_SENDERS: dict[str, int] = {}
 class Edge(weakref.ref["Node"]):
     """One use of a node: input number `position` of the reader, which it refers to weakly.
 
-    `round` is the round of the node read in which a gradient came along this edge last.
+    `round` is the round of the node read in which a gradient came along this edge last; with
+    a minus, the one in which it is waited for.
     """
 
     __slots__ = ("position", "round")
@@ -204,10 +205,10 @@ class Node(Copies, Operators):
         """
         if self._awaited == 0:
             return ()
-        edges = {edge for edge in tuple(self._parents) if graph.can_send(edge, self)}
+        edges = tuple(self._parents)
         if self._awaited > 0:
-            edges = {edge for edge in edges if edge.round != self._round}
-        return _alive(edges)
+            return _alive({edge for edge in edges if edge.round == -self._round})
+        return _alive({edge for edge in edges if graph.can_send(edge, self)})
 
     @property
     def senders(self) -> dict[str, int]:

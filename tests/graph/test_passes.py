@@ -771,3 +771,54 @@ def test_where_is_the_line_that_built_it() -> None:
     z = np.exp(y)
     assert [n.where[1] - x.where[1] for n in (x, y.inputs[0], y, z)] == [0, 1, 1, 2]
     assert {n.where[0] for n in (x, y, z)} == {frame.f_code.co_filename}
+
+
+# ---- readers that come, grow old or are renewed while a node waits ---------------------------
+
+
+def test_old_graphs_are_not_waited_for() -> None:
+    # Last step's graph, kept alive by a list of losses, cannot send: its values are old.
+    w = Tensor([1.0, 2.0])
+    losses = []
+    for _ in range(5):
+        losses.append(autodiff.square(w).sum())
+        losses[-1].backward()
+        np.testing.assert_array_equal(w.gradient, 2.0 * w.value)
+        w.assign(w.value - 0.1 * w.gradient)
+    assert [loss.item() for loss in losses] == sorted(
+        (loss.item() for loss in losses), reverse=True
+    )
+
+
+def test_an_old_reader_that_is_computed_in_mid_pass_is_one_more() -> None:
+    x = Tensor([1.0])
+    first, second, old = x * 2.0, x * 3.0, x * 5.0
+    for reader in (first, second, old):
+        reader.forward()
+    x.assign([2.0])
+    first.forward()
+    second.forward()
+    first.backward()
+    assert x.waiting_for == ((second, 0),)
+    old.forward()
+    old.backward()
+    assert x.waiting_for == ((second, 0),)
+    assert not x.has_gradient
+    second.backward()
+    assert x.gradient == 10.0
+
+
+def test_a_reader_that_is_built_in_mid_pass_is_one_more() -> None:
+    x = Tensor([1.0])
+    h = x * 1.0
+    first, second = h * 2.0, h * 3.0
+    first.backward()
+    late = h * 7.0
+    late.backward()
+    assert h.waiting_for == ((second, 0),)
+    with pytest.raises(IncompleteGradientError, match=second.name):
+        _ = x.gradient
+    second.backward()
+    assert x.gradient == 12.0
+    with pytest.raises(BackwardTwiceError):
+        (h * 9.0).backward()
