@@ -42,6 +42,7 @@ from autodiff.errors import (
 from autodiff.op import OPS
 from autodiff.operators import Operators
 from autodiff.ops.rules import input_gradient
+from autodiff.sweep import Sweep
 
 if TYPE_CHECKING:
     from autodiff.node import Edge, Node
@@ -259,6 +260,11 @@ def backward(seeds: Mapping[Node, Any] | Node, *, backend: str | Backend | None 
     checked = {node: _seed_gradient(node, g) for node, g in pairs.items()}
     for node in checked:
         _require_fresh(node, backend)
+    if len(checked) == 1:
+        ((node, gradient),) = checked.items()
+        if node._awaited < 0 and _sweep_of(node).begins_anew():
+            _run_sweep(node, gradient, backend)
+            return
     counts = _reachable_edges(checked)
     _check_new_pass(checked, counts)
     _run(checked, counts, backend)
@@ -286,7 +292,27 @@ def push(node: Node, gradient: Any, sender: str | None, backend: str | Backend |
         raise BackwardTwiceError(
             f"{sender!r} has sent its gradient to {node.describe()} already in this pass"
         )
+    if not node._parents and node._senders is None and node._awaited < 0:
+        sweep = _sweep_of(node)
+        if sweep.is_alone() and sweep.begins_anew():
+            _run_sweep(node, seed, backend)
+            return
     _run({node: seed}, None, backend, sender)
+
+
+def _sweep_of(root: Node) -> Sweep:
+    if root._sweep is None:
+        root._sweep = Sweep(root, ancestors([root], lambda node: node.needs_gradient))
+    return root._sweep
+
+
+def _run_sweep(root: Node, gradient: Any, backend: str | Backend | None) -> None:
+    assert root._sweep is not None
+    try:
+        root._sweep.run(root, gradient, get_backend(backend), _observer.get())
+    except BaseException:
+        reset(root)
+        raise
 
 
 def _seed_gradient(node: Node, gradient: Any) -> Any:
@@ -446,8 +472,12 @@ def _push_down(
                 if counts is None and edge.round != -x._round:
                     awaited += 1  # one more than it waits for: a reader made in mid-pass
             elif awaited < 0 or edge.round == x._round:
-                awaited = _expected(x, counts)
-                _begin(x, g, awaited)
+                x._round += 1
+                x._gradient = g
+                if counts is None and len(x._parents) == 1 and x._senders is None:
+                    awaited = 1  # the usual case, without a call: it has this reader only
+                else:
+                    awaited = _expected(x, counts)
             else:
                 raise _twice(x)
             edge.round = x._round

@@ -32,6 +32,7 @@ from autodiff.errors import (
 )
 from autodiff.op import BoundOp, refusal, user_line
 from autodiff.operators import Operators
+from autodiff.sweep import Sweep
 
 __all__ = ["Edge", "Node", "Tensor", "lift"]
 
@@ -110,6 +111,7 @@ class Node(Copies, Operators):
         "_round",
         "_senders",
         "_serial",
+        "_sweep",
         "_tick",
         "_value",
         "inputs",
@@ -159,6 +161,7 @@ class Node(Copies, Operators):
         self._awaited = -1
         self._round = 0
         self._plan = None
+        self._sweep: Sweep | None = None
         self._senders: dict[str, int] | None = None
         self._serial = next(graph.ticks)
         self._parents: set[Edge] = set()  # edges that a gradient will come along

@@ -1,0 +1,88 @@
+"""A backward pass from one output, worked out once.
+
+The graph below a node never changes, so neither does the order in which gradients come
+down from it. A :class:`Sweep` keeps that order with the output, and then runs a pass without asking
+who still waits: when it comes to a node, all readers that take part have sent. It leaves
+every node and edge in the state in which the general pass in :mod:`autodiff.graph` leaves them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from autodiff.op import OPS
+
+if TYPE_CHECKING:
+    from autodiff.backend import Backend
+    from autodiff.graph import Observer
+    from autodiff.node import Edge, Node
+
+__all__ = ["Sweep"]
+
+
+class Sweep:
+    """The pass from `root` down.
+
+    order : the nodes below `root` that need a gradient, inputs before readers, and `root` last.
+    """
+
+    __slots__ = ("_counts", "_rounds", "_steps")
+
+    def __init__(self, root: Node, order: Sequence[Node]) -> None:
+        counts: dict[Node, int] = {}
+        self._steps: list[tuple[Any, ...]] = []
+        for node in reversed(order):
+            targets: list[tuple[int, Node, Edge, bool]] = []
+            for position, (x, edge) in enumerate(zip(node.inputs, node._edges, strict=True)):
+                if edge is not None:
+                    targets.append((position, x, edge, x not in counts))
+                    counts[x] = counts.get(x, 0) + 1
+            if targets:
+                # Not the root itself: a node that holds itself would stay when its user
+                # lets it go.
+                reader = None if node is root else node
+                self._steps.append((reader, node.op, node.inputs, node.needed, targets))
+        self._counts = list(counts.items())
+        self._rounds: list[int] = []  # of the nodes, after the last run
+
+    def begins_anew(self) -> bool:
+        """Whether every node is idle, or was last reached by this sweep.
+
+        Then nothing is half finished, and nothing would be counted twice. If not, the general
+        pass must look closer.
+        """
+        rounds = self._rounds or [-1] * len(self._counts)
+        for (x, _), last in zip(self._counts, rounds, strict=True):
+            if x._awaited >= 0 and (x._awaited > 0 or x._round != last):
+                return False
+        return True
+
+    def is_alone(self) -> bool:
+        """Whether nobody else may send to these nodes: all their readers take part."""
+        for x, count in self._counts:
+            if len(x._parents) != count or x._senders is not None:
+                return False
+        return True
+
+    def run(self, root: Node, gradient: Any, backend: Backend, observer: Observer | None) -> None:
+        """Send `gradient` to `root` and everything down from it."""
+        add, forward, backward = OPS["add"].bind(), backend.forward, backend.backward
+        root._gradient = gradient
+        root._round += 1
+        for node, op, inputs, needed, targets in self._steps:
+            reader = root if node is None else node
+            values = [x._value for x in inputs]
+            sent = backward(op, reader._gradient, reader._value, values, needed)
+            if observer is not None:
+                observer.backward(reader, sent)
+            for position, x, edge, first in targets:
+                if first:
+                    x._gradient = sent[position]
+                    x._round += 1
+                    x._awaited = 0
+                else:
+                    x._gradient = forward(add, (x._gradient, sent[position]))
+                edge.round = x._round
+        root._awaited = 0
+        self._rounds = [x._round for x, _ in self._counts]
