@@ -1,0 +1,213 @@
+"""PyTorch: eager with fused optimisers, and `torch.compile` of forward, backward and update.
+
+For the LSTM, eager runs both `nn.LSTM`, whose cell is one kernel, and the cell written out with
+packed gates.
+"""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from benchmarks.contestant import DoesNotFit, Run, turns
+from benchmarks.workloads import ADAM, Workload, pack_gates, unpack_gates
+
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "0")) or os.cpu_count() or 1)
+
+LIBRARY = "torch"
+MODES = {
+    "call": "PyTorch eager",
+    "nn.LSTM": "PyTorch eager, nn.LSTM",
+    "compile": "PyTorch, torch.compile of the whole step",
+}
+TORCH_GATES = ("i", "f", "g", "o")
+
+
+def lstm_loss(w):
+    """The cell written out; parameters W, b, V, d."""
+
+    def loss(p, x, target):
+        H, n_in = w.n_hidden, w.n_in
+        parts = x @ p["W"][:n_in] + p["b"]
+        Wh = p["W"][n_in:]
+        h = c = x.new_zeros((w.n_batch, H))
+        hidden = []
+        for part in parts.unbind():
+            gates = torch.addmm(part, h, Wh)
+            i, f, g, o = gates.chunk(4, dim=1)
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+            h = torch.sigmoid(o) * torch.tanh(c)
+            hidden.append(h)
+        y = torch.addmm(p["d"], torch.cat(hidden), p["V"])
+        return 0.5 * F.mse_loss(y, target, reduction="sum") / w.n_batch
+
+    return loss
+
+
+def vae_loss(w):
+    """Loss of (parameters, x, noise)."""
+
+    def dense(p, name, x):
+        return torch.addmm(p[f"{name}.b"], x, p[f"{name}.W"])
+
+    def loss(p, x, noise):
+        hidden = torch.tanh(dense(p, "encoder", x))
+        mean, log_variance = dense(p, "mean", hidden), dense(p, "log_variance", hidden)
+        latent = mean + torch.exp(0.5 * log_variance) * noise
+        if w.n_decoder:
+            latent = torch.tanh(dense(p, "decoder", latent))
+        logits = dense(p, "output", latent)
+        nll = F.binary_cross_entropy_with_logits(logits, x, reduction="sum")
+        kl = 0.5 * torch.sum(log_variance.exp() + mean.square() - 1.0 - log_variance)
+        return (nll + kl) / w.n_batch
+
+    return loss
+
+
+def mlp_loss(w):
+    """Loss of (parameters, x, target)."""
+    n = len(w.sizes) - 1
+
+    def loss(p, x, target):
+        for k in range(n):
+            x = torch.addmm(p[f"{k}.b"], x, p[f"{k}.W"])
+            if w.activation == "sigmoid":
+                x = torch.sigmoid(x)
+            elif k + 1 < n:
+                x = torch.relu(x)
+        if w.activation == "sigmoid":
+            return 0.5 * F.mse_loss(x, target, reduction="sum") / w.n_batch
+        return F.cross_entropy(x, target)
+
+    return loss
+
+
+def prepare(workload: Workload, mode: str) -> Run:
+    """One of MODES."""
+    if mode == "nn.LSTM":
+        if workload.kind != "LSTM":
+            raise DoesNotFit("not an LSTM")
+        p, loss, named = _nn_lstm(workload)
+    else:
+        initial = workload.weights()
+        if workload.kind == "LSTM":
+            W, b = pack_gates(initial, TORCH_GATES)
+            initial = {"W": W, "b": b, "V": initial["out.W"], "d": initial["out.b"][0]}
+        p = {k: torch.tensor(x).requires_grad_() for k, x in initial.items()}
+        make = {"LSTM": lstm_loss, "VAE": vae_loss, "MLP": mlp_loss}[workload.kind](workload)
+
+        def loss(*sample):
+            return make(p, *sample)
+
+        def named(arrays):
+            if workload.kind != "LSTM":
+                return arrays
+            out = {"out.W": arrays["V"], "out.b": arrays["d"].reshape(1, -1)}
+            return {**unpack_gates(arrays["W"], arrays["b"], TORCH_GATES), **out}
+
+    if mode == "compile":
+        one = _compiled(workload, p, make)
+    else:
+        one = _eager(workload, list(p.values()), loss)
+    first = [torch.from_numpy(x) for x in workload.samples()[0]]
+
+    def gradients():
+        value = loss(*first)
+        g = torch.autograd.grad(value, list(p.values()))
+        return value.item(), named({k: np.array(x) for k, x in zip(p, g, strict=True)})
+
+    return Run(
+        step=turns(workload, lambda *sample: one(*map(torch.from_numpy, sample))),
+        gradients=gradients,
+        weights=lambda: named({k: np.array(x.detach()) for k, x in p.items()}),
+    )
+
+
+def _eager(workload, parameters, loss):
+    if workload.method == "sgd":
+        optimiser = torch.optim.SGD(parameters, lr=workload.rate, fused=True)
+    else:
+        betas = (ADAM["beta1"], ADAM["beta2"])
+        optimiser = torch.optim.Adam(
+            parameters, lr=workload.rate, betas=betas, eps=ADAM["epsilon"], fused=True
+        )
+
+    def one(*sample):
+        optimiser.zero_grad(set_to_none=True)
+        value = loss(*sample)
+        value.backward()
+        optimiser.step()
+        return value.item()
+
+    return one
+
+
+def _compiled(workload, p, loss):
+    """Forward, backward and update as one function that changes the parameters in place."""
+    held = {k: x.detach() for k, x in p.items()}  # the same memory
+    beta1, beta2, epsilon = ADAM["beta1"], ADAM["beta2"], ADAM["epsilon"]
+    adam = workload.method == "adam"
+    m = {k: torch.zeros_like(x) for k, x in held.items()}
+    v = {k: torch.zeros_like(x) for k, x in held.items()}
+    t = torch.zeros((), dtype=torch.float64)
+
+    @torch.compile(fullgraph=True, mode="max-autotune-no-cudagraphs")
+    def train(p, m, v, t, *sample):
+        g, value = torch.func.grad_and_value(loss)(p, *sample)
+        if adam:
+            t.add_(1.0)
+            rate = workload.rate / (1.0 - beta1**t)
+            scale = torch.rsqrt(1.0 - beta2**t)
+        for k, x in p.items():
+            if adam:
+                m[k].mul_(beta1).add_((1.0 - beta1) * g[k])
+                v[k].mul_(beta2).add_((1.0 - beta2) * g[k] * g[k])
+                x.sub_(rate * m[k] / (scale * v[k].sqrt() + epsilon))
+            else:
+                x.sub_(workload.rate * g[k])
+        return value
+
+    def one(*sample):
+        with torch.no_grad():
+            return train(held, m, v, t, *sample).item()
+
+    return one
+
+
+def _nn_lstm(w):
+    """nn.LSTM and nn.Linear; its second bias stays 0."""
+    initial = w.weights()
+    W, b = pack_gates(initial, TORCH_GATES)
+    lstm = torch.nn.LSTM(w.n_in, w.n_hidden, dtype=torch.float64)
+    out = torch.nn.Linear(w.n_hidden, w.n_out, dtype=torch.float64)
+    with torch.no_grad():
+        lstm.weight_ih_l0.copy_(torch.from_numpy(W[: w.n_in].T.copy()))
+        lstm.weight_hh_l0.copy_(torch.from_numpy(W[w.n_in :].T.copy()))
+        lstm.bias_ih_l0.copy_(torch.from_numpy(b))
+        lstm.bias_hh_l0.zero_()
+        out.weight.copy_(torch.from_numpy(initial["out.W"].T.copy()))
+        out.bias.copy_(torch.from_numpy(initial["out.b"][0]))
+    lstm.bias_hh_l0.requires_grad_(False)
+
+    def loss(x, target):
+        hidden, _ = lstm(x)
+        y = out(hidden.reshape(-1, w.n_hidden))
+        return 0.5 * F.mse_loss(y, target, reduction="sum") / w.n_batch
+
+    p = {
+        "x": lstm.weight_ih_l0,
+        "h": lstm.weight_hh_l0,
+        "b": lstm.bias_ih_l0,
+        "V": out.weight,
+        "d": out.bias,
+    }
+
+    def named(a):
+        W = np.concatenate([a["x"].T, a["h"].T])
+        last = {"out.W": np.ascontiguousarray(a["V"].T), "out.b": a["d"].reshape(1, -1)}
+        return {**unpack_gates(W, a["b"], TORCH_GATES), **last}
+
+    return p, loss, named
