@@ -10,18 +10,20 @@ gradients backward through it::
     w.gradient
 
 Entry points: :class:`Tensor`; the ops, which work on nodes and arrays alike; :func:`backward`,
-:func:`gradients`, :func:`reset`; :func:`use_backend`. Layers are in :mod:`autodiff.nn`, update rules in
-:mod:`autodiff.optim`, pictures in :mod:`autodiff.draw`, checks in :mod:`autodiff.check`.
+:func:`gradients`, :func:`reset`; :func:`compile`, which records a step and replays it in C;
+:func:`use_backend`. Layers are in :mod:`autodiff.nn`, update rules in :mod:`autodiff.optim`,
+pictures in :mod:`autodiff.draw`, checks in :mod:`autodiff.check`.
 """
 
 from __future__ import annotations
 
 from autodiff.backend import available_backends, get_backend, set_default_backend, use_backend
-from autodiff.graph import backward, gradients, reset
+from autodiff.differentiate import gradients
+from autodiff.graph import backward, reset
 from autodiff.node import Node, Tensor
-from autodiff.program import CompiledStep, compile
 from autodiff.ops import *  # noqa: F403
 from autodiff.ops import __all__ as _ops
+from autodiff.program import CompiledStep, compile
 
 __version__ = "0.1.0"
 

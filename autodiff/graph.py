@@ -21,10 +21,8 @@ Nothing here recurses, and every walk is linear in the number of edges.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,15 +37,23 @@ from autodiff.errors import (
     StaleValueError,
     UnassignedError,
 )
+from autodiff.observer import Observer, current_observer, observe
 from autodiff.op import OPS
 from autodiff.operators import Operators
-from autodiff.ops.rules import input_gradient
 from autodiff.sweep import Sweep
 
 if TYPE_CHECKING:
     from autodiff.node import Edge, Node
 
-__all__ = ["Observer", "ancestors", "backward", "forward", "gradients", "observe", "reset"]
+__all__ = [
+    "Observer",
+    "ancestors",
+    "backward",
+    "current_observer",
+    "forward",
+    "observe",
+    "reset",
+]
 
 ticks = itertools.count(1)
 _epoch = object()
@@ -76,43 +82,6 @@ def settle() -> None:
     """Take note of what replayed steps have written."""
     while _unsettled:
         _unsettled.popitem()[0]()
-
-
-class Observer(Protocol):
-    """Is told of every step of the passes that run within :func:`observe`."""
-
-    def wants(self, node: Node) -> bool:
-        """Whether to compute `node` even though its value is fresh."""
-
-    def forward(self, node: Node, value: Any) -> None:
-        """`node` was computed; `value` is not stored yet."""
-
-    def backward(self, node: Node, gradients: Sequence[Any]) -> None:
-        """`node` is about to send `gradients` to its inputs (None: nothing is sent)."""
-
-    def assign(self, tensor: Node, value: Any) -> Any:
-        """`tensor` is about to be assigned; returns what to store, or None for no opinion."""
-
-    def read(self, tensor: Node) -> Any:
-        """The value of `tensor` is asked for; returns what to hand out, None: the value."""
-
-
-_observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
-
-
-@contextmanager
-def observe(observer: Observer) -> Iterator[None]:
-    """Tell `observer` of all that is computed within a ``with`` block, in this thread."""
-    token = _observer.set(observer)
-    try:
-        yield
-    finally:
-        _observer.reset(token)
-
-
-def current_observer() -> Observer | None:
-    """The observer in force, if any."""
-    return _observer.get()
 
 
 # ---- walks ----------------------------------------------------------------------------
@@ -153,7 +122,7 @@ def forward(root: Node, backend: str | Backend | None = None) -> None:
     if root._checked is epoch:
         return
     run = get_backend(backend).forward
-    observer = _observer.get()
+    observer = current_observer()
     tick = next(ticks)
     for node in itertools.chain(_plan(root, epoch), (root,)):
         age = node._tick
@@ -309,7 +278,7 @@ def _sweep_of(root: Node) -> Sweep:
 def _run_sweep(root: Node, gradient: Any, backend: str | Backend | None) -> None:
     assert root._sweep is not None
     try:
-        root._sweep.run(root, gradient, get_backend(backend), _observer.get())
+        root._sweep.run(root, gradient, get_backend(backend), current_observer())
     except BaseException:
         reset(root)
         raise
@@ -432,7 +401,7 @@ def _push_down(
     sender: str | None,
 ) -> None:
     add, run = OPS["add"].bind(), backend.forward
-    run_backward, observer = backend.backward, _observer.get()
+    run_backward, observer = backend.backward, current_observer()
     ready: list[Node] = []
     for node, g in seeds.items():
         if node._awaited < 0:
@@ -514,56 +483,3 @@ def reset(*roots: Node) -> None:
     for node in ancestors(roots):
         node._awaited = -1
         node._gradient = None
-
-
-# ---- gradients as nodes ---------------------------------------------------------------
-
-
-def gradients(y: Node, xs: Sequence[Node], seed: Any = None) -> list[Node]:
-    """dy/dx for each x, as nodes: they can be computed, and differentiated again.
-
-    The same rules that compute gradients of arrays are applied to nodes.
-
-    Parameters
-    ----------
-    y : a node; if it has more than one element, the gradient is that of sum(seed · y).
-    xs : nodes that y depends on; the gradient of one that it does not depend on is zero.
-    seed : node or array of y's shape; ones if not given.
-
-    Raises
-    ------
-    GradientError
-        If an x is constant.
-
-    Examples
-    --------
-    >>> import autodiff
-    >>> x = autodiff.Tensor(3.0)
-    >>> (first,) = autodiff.gradients(x * x * x, [x])
-    >>> (second,) = autodiff.gradients(first, [x])
-    >>> first.value, second.value
-    (array(27.), array(18.))
-    """
-    from autodiff.node import Tensor, lift
-
-    for x in xs:
-        if not x.needs_gradient:
-            raise GradientError(f"gradients: {x.describe()} is constant")
-    start = lift(np.ones(y.shape) if seed is None else seed)
-    if start.shape != y.shape:
-        raise ShapeError(f"gradients: seed has shape {start.shape}, y has shape {y.shape}")
-    order = ancestors([y], lambda node: node.needs_gradient)
-    wanted = set(xs)
-    for node in order:  # keep what leads to an x
-        if any(x in wanted and needed for x, needed in zip(node.inputs, node.needed, strict=True)):
-            wanted.add(node)
-    sums: dict[Node, Node] = {y: start}
-    for node in reversed(order):
-        g = sums.get(node)
-        if g is None or node.op is None or node not in wanted:
-            continue
-        for position, (x, needed) in enumerate(zip(node.inputs, node.needed, strict=True)):
-            if needed and x in wanted:
-                term = input_gradient(node.op, position, g, node, node.inputs)
-                sums[x] = sums[x] + term if x in sums else lift(term)
-    return [sums[x] if x in sums else Tensor(np.zeros(x.shape), constant=True) for x in xs]

@@ -78,7 +78,12 @@ def _slope(name: str, operands: str) -> Op:
     def forward(g: Any, value: Any) -> Any:
         return rule(g, value if operands == "gz" else None, value if operands == "gx" else None)
 
-    return _op(f"_{name}_slope", tuple(operands), forward, f"The gradient of {name}, of g and {operands[1]}.")
+    return _op(
+        f"_{name}_slope",
+        tuple(operands),
+        forward,
+        f"The gradient of {name}, of g and {operands[1]}.",
+    )
 
 
 FUSED.update({op.name: op for op in (_slope(*item) for item in _SLOPES.items())})

@@ -21,7 +21,7 @@ import numpy as np
 from autodiff.array import Array, Shape
 from autodiff.op import BoundOp
 
-__all__ = ["Builder", "Instruction", "Program", "Value", "VIEWS"]
+__all__ = ["VIEWS", "Builder", "Instruction", "Program", "Value"]
 
 VIEWS = frozenset({"reshape", "transpose", "broadcast_to", "getitem", "concat"})
 """Ops that only say where elements lie; the layout makes them free where it can."""

@@ -20,7 +20,8 @@ def listing(recording: Recording) -> str:
     lines = [
         f"recorded   {_kernel_calls(before):6} kernel calls, {_bytes(before):11,} bytes of values",
         f"improved   {_kernel_calls(after):6} kernel calls, {_bytes(after):11,} bytes of values",
-        f"code       {len(code.instructions):6} instructions, {8 * code.arena_size:11,} bytes of arena",
+        f"code       {len(code.instructions):6} instructions, "
+        f"{8 * code.arena_size:11,} bytes of arena",
         "",
     ]
     lines += [f"{i:5}  {line}" for i, line in enumerate(instruction_lines(code))]

@@ -258,9 +258,7 @@ class _Lowering:
         sources = [instruction.source for instruction in step.members]
         self._emit_run(shape, list(operands), micro, label, sources, roomy)
 
-    def _input(
-        self, x: Value, shape: Shape, operand: Any, operands: Any, n_axes: int
-    ) -> int:
+    def _input(self, x: Value, shape: Shape, operand: Any, operands: Any, n_axes: int) -> int:
         if x.kind == "constant" and x.size == 1:
             assert x.buffer is not None
             key = self._scalar(float(x.buffer.reshape(()))), (0,) * n_axes
@@ -305,9 +303,7 @@ class _Lowering:
         assert out is not None
         (m, k), n = a.shape[-2:], b.shape[-1]
         stack = c.shape[:-2]
-        strides = [
-            x.broadcast((*stack, *x.shape[-2:]))[:-2] for x in (a, b, c)
-        ]
+        strides = [x.broadcast((*stack, *x.shape[-2:]))[:-2] for x in (a, b, c)]
         operands = [self._operand(x) for x in (a, b, c)]
         if out[0]:  # C' = B' A', where C lies column by column
             self._emit(

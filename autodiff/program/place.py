@@ -42,9 +42,7 @@ def base_of(value: Value) -> Value:
     return value
 
 
-def place(
-    program: Program, *, in_place: bool = True, buffered: Collection[int] = ()
-) -> Placement:
+def place(program: Program, *, in_place: bool = True, buffered: Collection[int] = ()) -> Placement:
     """Give every value a layout. The program given is left as it is.
 
     in_place : whether the value a tensor is assigned may be computed in its buffer.
@@ -137,17 +135,19 @@ class _Placer:
         for number, (state, value) in enumerate(self.program.writes):
             if value is state:
                 continue
-            if number in self.buffered:
-                buffer = Instruction(COPY, [value], state.label, _LAST)
-                self.program.instructions.append(buffer)
-                value = buffer.output
-            if number in self.buffered or not (self.in_place and self._fits_home(value, state)):
-                copy = Instruction(COPY, [value], state.label, _LAST)
-                self.program.instructions.append(copy)
-                value = copy.output
+            by_copy = number in self.buffered
+            if by_copy:
+                value = self._append_copy(value, state.label)
+            if by_copy or not (self.in_place and self._fits_home(value, state)):
+                value = self._append_copy(value, state.label)
             self.homes[value] = state
             writes.append((state, value))
         self.program.writes = writes
+
+    def _append_copy(self, value: Value, label: str) -> Value:
+        copy = Instruction(COPY, [value], label, _LAST)
+        self.program.instructions.append(copy)
+        return copy.output
 
     def _fits_home(self, value: Value, state: Value) -> bool:
         if value in self.parts or value in self.homes or value.producer is None:
@@ -207,8 +207,8 @@ class _Placer:
                 (x,) = instruction.inputs
                 layout = view(instruction.op, self._layout(x), output.shape)
                 if layout is None:
-                    copy = self._copied(x, instruction, result)
-                    layout = view(instruction.op, self._layout(copy), output.shape)
+                    x = self._copied(x, instruction, result)
+                    layout = view(instruction.op, self._layout(x), output.shape)
                     assert layout is not None
                 self.layouts[output] = layout
             else:

@@ -63,7 +63,7 @@ class Recorded(Operators):
             "autodiff.where, or call the undecorated function (step.function) to debug"
         )
 
-    __array__ = __bool__ = __float__ = __int__ = __index__ = item = _no_numbers  # type: ignore[assignment]
+    __array__ = __bool__ = __float__ = __int__ = __index__ = item = _no_numbers
 
 
 class Recorder:
@@ -131,9 +131,7 @@ class Recorder:
         return self._values[id(array)]
 
     def _operands(self, values: Sequence[Any]) -> list[Recorded]:
-        return [
-            x if isinstance(x, Recorded) else Recorded(self, self._array(x)) for x in values
-        ]
+        return [x if isinstance(x, Recorded) else Recorded(self, self._array(x)) for x in values]
 
     def record(self, op: BoundOp, inputs: Sequence[Value]) -> Recorded:
         """Write down one instruction."""

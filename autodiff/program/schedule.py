@@ -177,7 +177,9 @@ class _Scheduler:
             return False
         if instruction.op.name == "reshape":
             x = instruction.inputs[0]
-            return x.producer in self.in_run and squeezed(x.shape) != squeezed(instruction.output.shape)
+            return x.producer in self.in_run and squeezed(x.shape) != squeezed(
+                instruction.output.shape
+            )
         if instruction.op.name in VIEWS:
             return any(self._of_run(x) for x in instruction.inputs)
         return any(rival in self.in_run for rival in self.rivals.get(instruction, ()))

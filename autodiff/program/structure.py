@@ -84,4 +84,3 @@ def rebuild(structure: Structure, leaves: Iterator[Any]) -> Any:
     if kind is list:
         return items
     return kind(*items) if hasattr(kind, "_fields") else tuple(items)
-

@@ -1,7 +1,7 @@
 """The passes that improve a program, and the order in which they run.
 
-Each is a function from program to program in a file of its own. ``fuse``, ``in_place`` and ``reuse``
-are decisions of the lowering that can be switched off in the same way.
+Each is a function from program to program in a file of its own. ``fuse``, ``in_place`` and
+``reuse`` are decisions of the lowering that can be switched off in the same way.
 """
 
 from __future__ import annotations

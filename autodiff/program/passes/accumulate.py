@@ -42,7 +42,10 @@ def accumulate(program: Program) -> Program:
             chain_is_private = only_reader(term) and only_reader(product)
             if chain_is_private and (onto_tensor or onto_product):
                 fused = Instruction(
-                    PRODUCT_ADD.bind(sign=sign), [c, *product.inputs, scale], root.label, instruction.rank
+                    PRODUCT_ADD.bind(sign=sign),
+                    [c, *product.inputs, scale],
+                    root.label,
+                    instruction.rank,
                 )
                 new[root] = fused.output
                 break

@@ -69,9 +69,7 @@ def stack(program: Program) -> Program:
 _Terms = dict[Value, list[Value]]
 
 
-def _stack_shared_inputs(
-    e: Emitter, rest: _Terms, parts: _Terms, order: dict[Value, int]
-) -> None:
+def _stack_shared_inputs(e: Emitter, rest: _Terms, parts: _Terms, order: dict[Value, int]) -> None:
     """Σ_k g_k w_k': the gradient of an input that several weights read."""
     worth: Counter[frozenset[Value]] = Counter()
     packed = {root: [t for t in terms if _packs(t)] for root, terms in rest.items()}
@@ -105,8 +103,9 @@ def _stack_transposed(e: Emitter, rest: _Terms, parts: _Terms) -> None:
     for xs, members in by_inputs.items():
         e.at(members[-1][0])
         left = e.transpose(e.concat(xs, 0))
-        members.sort(key=lambda m: max((o for _, o in e.part_of.get(m[1][-1].inputs[1], ())),
-                                       default=0))  # as they lie side by side already
+        members.sort(
+            key=lambda m: max((o for _, o in e.part_of.get(m[1][-1].inputs[1], ())), default=0)
+        )  # as they lie side by side already
         sides = [[m[1][t].inputs[1] for m in members] for t in range(len(xs))]
         stack_of_sides = e.concat([e.concat(side, 1) for side in sides], 0)
         start = 0
@@ -154,8 +153,10 @@ def _packs(value: Value) -> bool:
 
 def _sums_alike(x: Value, y: Value) -> bool:
     a, b = x.inputs[0], y.inputs[0]
-    same_op = x.producer is not None and y.producer is not None and (
-        x.producer.op.key() == y.producer.op.key()
+    same_op = (
+        x.producer is not None
+        and y.producer is not None
+        and (x.producer.op.key() == y.producer.op.key())
     )
     return same_op and len(a.shape) == len(b.shape) and a.shape[1:] == b.shape[1:]
 
@@ -216,9 +217,7 @@ def pack(program: Program) -> Program:
             continue
         emitter.at(products[0])
         products.sort(key=lambda p: order[p.inputs[1]])
-        product = emitter.apply(
-            "matmul", left, emitter.concat([p.inputs[1] for p in products], 1)
-        )
+        product = emitter.apply("matmul", left, emitter.concat([p.inputs[1] for p in products], 1))
         start = 0
         for p in products:
             stop = start + p.shape[1]

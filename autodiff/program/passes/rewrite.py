@@ -42,9 +42,7 @@ def slice_of(value: Value) -> Slice | None:
         return None
     source = value.inputs[0]
     restricted = None
-    for axis, (item, size) in enumerate(
-        zip(value.attribute("index"), source.shape, strict=False)
-    ):
+    for axis, (item, size) in enumerate(zip(value.attribute("index"), source.shape, strict=False)):
         if not isinstance(item, tuple) or item[2] != 1:
             return None
         if item != (0, size, 1):
@@ -137,9 +135,7 @@ class Emitter(Builder):
 
     def slice(self, x: Value, axis: int, start: int, stop: int) -> Value:
         """A slice along one axis."""
-        index = tuple(
-            (start, stop, 1) if a == axis else (0, n, 1) for a, n in enumerate(x.shape)
-        )
+        index = tuple((start, stop, 1) if a == axis else (0, n, 1) for a, n in enumerate(x.shape))
         return self.apply("getitem", x, index=index)
 
     def reshape(self, x: Value, shape: tuple[int, ...]) -> Value:
@@ -186,7 +182,7 @@ def substitute(program: Program, new: dict[Value, Value]) -> Program:
     emitter = Emitter()
     done: dict[Value, Value] = {}
     begun: set[Value] = set()
-    stack = [v for v in reversed(program.outputs)]
+    stack = program.outputs[::-1]
     while stack:
         value = stack[-1]
         target = new.get(value, value)
@@ -279,7 +275,7 @@ def _transpose(e: Emitter, op: BoundOp, inputs: Sequence[Value]) -> Value | None
 
 def _sum(e: Emitter, op: BoundOp, inputs: Sequence[Value]) -> Value | None:
     (x,) = inputs
-    axis, keepdims = op.attributes["axis"], op.attributes["keepdims"]
+    axis = op.attributes["axis"]
     shape = op.shape(x.shape)
     if all(x.shape[a] == 1 for a in axis):
         return e.reshape(x, shape)
@@ -336,7 +332,12 @@ def _concat(e: Emitter, op: BoundOp, inputs: Sequence[Value]) -> Value | None:
     if first is not None and last is not None and first.axis == axis:
         here = first.start
         for cut in cuts:
-            if cut is None or cut.source is not first.source or cut.axis != axis or cut.start != here:
+            if (
+                cut is None
+                or cut.source is not first.source
+                or cut.axis != axis
+                or cut.start != here
+            ):
                 break
             here = cut.stop
         else:  # neighbours: the whole, or one longer slice
@@ -361,7 +362,9 @@ def _concat_across(e: Emitter, inputs: Sequence[Value], axis: int) -> Value | No
             found = [
                 w
                 for w, o in e.part_of.get(x, ())
-                if o == offset and w.attribute("axis") == other and w.shape[other] == whole.shape[other]
+                if o == offset
+                and w.attribute("axis") == other
+                and w.shape[other] == whole.shape[other]
             ]
             if not found:
                 break

@@ -1,0 +1,63 @@
+"""Gradients as nodes: computed by the same rules, and so differentiable again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from autodiff.errors import GradientError, ShapeError
+from autodiff.graph import ancestors
+from autodiff.node import Node, Tensor, lift
+from autodiff.ops.rules import input_gradient
+
+__all__ = ["gradients"]
+
+
+def gradients(y: Node, xs: Sequence[Node], seed: Any = None) -> list[Node]:
+    """dy/dx for each x, as nodes: they can be computed, and differentiated again.
+
+    The same rules that compute gradients of arrays are applied to nodes.
+
+    Parameters
+    ----------
+    y : a node; if it has more than one element, the gradient is that of sum(seed · y).
+    xs : nodes that y depends on; the gradient of one that it does not depend on is zero.
+    seed : node or array of y's shape; ones if not given.
+
+    Raises
+    ------
+    GradientError
+        If an x is constant.
+
+    Examples
+    --------
+    >>> import autodiff
+    >>> x = autodiff.Tensor(3.0)
+    >>> (first,) = autodiff.gradients(x * x * x, [x])
+    >>> (second,) = autodiff.gradients(first, [x])
+    >>> first.value, second.value
+    (array(27.), array(18.))
+    """
+    for x in xs:
+        if not x.needs_gradient:
+            raise GradientError(f"gradients: {x.describe()} is constant")
+    start = lift(np.ones(y.shape) if seed is None else seed)
+    if start.shape != y.shape:
+        raise ShapeError(f"gradients: seed has shape {start.shape}, y has shape {y.shape}")
+    order = ancestors([y], lambda node: node.needs_gradient)
+    wanted = set(xs)
+    for node in order:  # keep what leads to an x
+        if any(x in wanted and needed for x, needed in zip(node.inputs, node.needed, strict=True)):
+            wanted.add(node)
+    sums: dict[Node, Node] = {y: start}
+    for node in reversed(order):
+        g = sums.get(node)
+        if g is None or node.op is None or node not in wanted:
+            continue
+        for position, (x, needed) in enumerate(zip(node.inputs, node.needed, strict=True)):
+            if needed and x in wanted:
+                term = input_gradient(node.op, position, g, node, node.inputs)
+                sums[x] = sums[x] + term if x in sums else lift(term)
+    return [sums[x] if x in sums else Tensor(np.zeros(x.shape), constant=True) for x in xs]
