@@ -33,6 +33,8 @@ class Sweep:
         counts: dict[Node, int] = {}
         self._steps: list[tuple[Any, ...]] = []
         for node in reversed(order):
+            if node is not root and node not in counts:
+                continue  # nothing is sent to it: a computed condition, or row numbers
             targets: list[tuple[int, Node, Edge, bool]] = []
             for position, (x, edge) in enumerate(zip(node.inputs, node._edges, strict=True)):
                 if edge is not None:

@@ -822,3 +822,35 @@ def test_a_reader_that_is_built_in_mid_pass_is_one_more() -> None:
     assert x.gradient == 12.0
     with pytest.raises(BackwardTwiceError):
         (h * 9.0).backward()
+
+
+# ---- inputs that get no gradient, but could ---------------------------------------------------
+
+
+@pytest.mark.parametrize("use", ["where", "take", "stop_gradient", "greater", "two of them"])
+def test_what_an_output_sends_nothing_to_is_left_out(use: str, backend: Backend) -> None:
+    w, x = Tensor([1.0, 0.0]), Tensor([1.0, 2.0])
+    chosen = autodiff.relu(w * 1.0)  # needs a gradient, but here none will come
+    z = {
+        "where": lambda: autodiff.where(chosen, x, 3.0 * x),
+        "take": lambda: autodiff.take(x, chosen) * [1.0, 3.0] * [1.0, 1.0],
+        "stop_gradient": lambda: autodiff.stop_gradient(chosen) * x + 3.0 * x,
+        "greater": lambda: (chosen > 0.5) * x,
+        "two of them": lambda: autodiff.where(chosen, x, 3.0 * x) + autodiff.take(x, chosen),
+    }[use]()
+    expected = {
+        "where": [1.0, 3.0],
+        "take": [3.0, 1.0],
+        "stop_gradient": [4.0, 3.0],
+        "greater": [1.0, 0.0],
+        "two of them": [2.0, 4.0],
+    }[use]
+    for send in (lambda: autodiff.backward({z: np.ones(2)}), lambda: z.backward(np.ones(2))):
+        for _ in range(2):
+            send()
+            np.testing.assert_array_equal(x.gradient, expected)
+            assert not w.has_gradient
+            assert not chosen.has_gradient
+            z.reset()
+    autodiff.backward({z: np.ones(2), chosen: np.ones(2)})
+    np.testing.assert_array_equal(w.gradient, [1.0, 0.0])
