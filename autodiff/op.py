@@ -25,7 +25,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from autodiff.array import Array, Shape, as_float64
-from autodiff.errors import AutodiffError, ShapeError
+from autodiff.errors import AutodiffError, DTypeError, ShapeError
 
 __all__ = [
     "OPS",
@@ -247,6 +247,11 @@ def apply(op: Op, inputs: Sequence[Any], attributes: dict[str, Any]) -> Any:
     for x in inputs:
         if is_operand(x) and (host is None or x.__array_priority__ > host.__array_priority__):
             host = x
+        elif isinstance(x, (list, tuple)) and any(map(is_operand, x)):
+            raise DTypeError(
+                f"{op.name}: a list of nodes is no operand, and their values alone would lose the "
+                "gradient; join them with autodiff.stack or autodiff.concat"
+            )
     if host is not None:
         return host.__autodiff_apply__(op.bind(**attributes), inputs)
     return op.forward(*[_numbers(x, op, i) for i, x in enumerate(inputs)], **attributes)

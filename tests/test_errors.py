@@ -474,3 +474,11 @@ def test_every_error_is_ours_and_a_built_in_one() -> None:
                 base.__module__ == "builtins" and base not in (Exception, BaseException, object)
                 for base in kind.__mro__
             )
+
+
+def test_a_list_of_nodes_is_refused_and_not_detached_silently() -> None:
+    x = autodiff.Tensor(1.0)
+    with pytest.raises(autodiff.errors.DTypeError, match=r"autodiff\.stack"):
+        autodiff.tanh([x, x])
+    with pytest.raises(autodiff.errors.DTypeError, match=r"autodiff\.stack"):
+        _ = autodiff.Tensor([1.0, 2.0]) * [x, x]

@@ -270,10 +270,10 @@ def compile(
     ... def step(x):
     ...     loss = ((w * x) ** 2).sum()
     ...     loss.backward()
-    ...     w.assign(w.value - 0.1 * w.gradient)
+    ...     w.assign(w.value - 0.25 * w.gradient)
     ...     return loss
     >>> step([1.0, 1.0]), step([1.0, 1.0])
-    (5.0, 3.2)
+    (5.0, 1.25)
     """
     if function is None:
         return functools.partial(compile, cache_size=cache_size, without=without)

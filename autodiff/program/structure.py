@@ -1,7 +1,8 @@
 """Arguments and results of a step: any nesting of tuples, lists and dicts, flattened.
 
 A structure is a hashable description of the nesting in which every leaf that is an array or
-a number is its shape, and every other leaf (None, a string, a bool) is itself.
+a number is its shape, and every other leaf (None, a string, a bool) is itself. A list of
+numbers is an array.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def flatten(tree: Any, what: str, leaves: list[Array]) -> Structure:
     if isinstance(tree, tuple):
         parts = tuple(flatten(x, f"{what}[{i}]", leaves) for i, x in enumerate(tree))
         return (type(tree), *parts)
-    if isinstance(tree, list):
+    if isinstance(tree, list) and not _is_numbers(tree):
         return (list, *(flatten(x, f"{what}[{i}]", leaves) for i, x in enumerate(tree)))
     if isinstance(tree, dict):
         keys = tuple(tree)
@@ -55,6 +56,13 @@ def flatten(tree: Any, what: str, leaves: list[Array]) -> Structure:
     array = as_float64(tree, what)
     leaves.append(array)
     return Leaf(array.shape)
+
+
+def _is_numbers(tree: Any) -> bool:
+    """Whether `tree` is a list of numbers, or of such lists: an array for NumPy, and here."""
+    if isinstance(tree, list):
+        return bool(tree) and all(map(_is_numbers, tree))
+    return isinstance(tree, (int, float)) and not isinstance(tree, bool)
 
 
 def map_leaves(tree: Any, function: Callable[[Any], Any]) -> Any:
