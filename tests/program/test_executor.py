@@ -274,6 +274,45 @@ def test_gemm(ta, tb, m, n, k, alpha, beta, isa, rng):
     np.testing.assert_array_equal(c[:, n:], before[:, n:])
 
 
+@pytest.mark.parametrize(("ta", "tb"), list(itertools.product([0, 1], repeat=2)))
+@pytest.mark.parametrize(
+    ("m", "n", "k"),
+    [
+        (40, 50, 1),
+        (3, 8, 1),
+        (5, 7, 1),
+        (2, 1100, 1),
+        (9, 1, 20),
+        (1, 17, 60),
+        (1, 7, 8),
+        (17, 60, 5),
+        (6, 9, 2),
+        (4, 40, 3),
+        (3, 33, 4),
+        (2, 31, 6),
+    ],
+)
+def test_thin_products_beside_guards(ta, tb, m, n, k, isa, rng):
+    for extra, first, alpha, beta in itertools.product(
+        [0, 3], range(8), [1.0, -0.5], [0.0, 1.0, 0.3]
+    ):
+        a, b = stored(rng, ta, m, k, extra), stored(rng, tb, k, n, extra)
+        ldc = n + extra
+        buffer = np.full(first + m * ldc + 8, 7.0)
+        c = buffer[first : first + m * ldc].reshape(m, ldc)
+        c[:, :n] = before = rng.normal(size=(m, n))
+        lda, ldb = a.shape[1], b.shape[1]
+        instruction = ("gemm", ta, tb, m, n, k, alpha, (1, 0), lda, (2, 0), ldb, beta,
+                       (3, first), ldc, (), (), (), ())  # fmt: skip
+        core.Program(0, [a.shape, b.shape], [buffer], [instruction], []).run(a, b)
+        op_a = a[:, :m].T if ta else a[:, :k]
+        op_b = b[:, :k].T if tb else b[:, :n]
+        expected = alpha * (op_a @ op_b) + beta * before
+        np.testing.assert_allclose(c[:, :n], expected, rtol=1e-13, atol=1e-13)
+        c[:, :n] = 7.0
+        np.testing.assert_array_equal(buffer, 7.0)
+
+
 def test_the_row_length_of_a_single_row_is_no_matter(isa, rng):
     a, b = rng.normal(size=(1, 3)), rng.normal(size=(3, 4))
     instruction = ("gemm", 0, 0, 1, 4, 3, 1.0, (1, 0), 0, (2, 0), 4, 0.0, (0, 0), 1,
