@@ -135,7 +135,8 @@ class _Placer:
         for number, (state, value) in enumerate(self.program.writes):
             if value is state:
                 continue
-            by_copy = number in self.buffered
+            # (A tensor's own elements in another order cannot be moved within it.)
+            by_copy = number in self.buffered or base_of(value) is state
             if by_copy:
                 value = self._append_copy(value, state.label)
             if by_copy or not (self.in_place and self._fits_home(value, state)):
