@@ -9,6 +9,7 @@ step assigns to them from happening.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -77,7 +78,9 @@ class Recorder:
         self._values: dict[int, Value] = {}  # of arrays, by identity
         self._held: list[Any] = []  # arrays whose identity is in use
         self._tensors: dict[Tensor, Any] = {}  # all that were touched, with their buffers
-        self.nodes: list[Node] = []  # all that were computed
+        # All nodes that were computed or touched, and what they held before. Weakly: in an
+        # ordinary step too nobody waits for readers that are gone.
+        self._before: weakref.WeakKeyDictionary[Node, _Held] = weakref.WeakKeyDictionary()
         self._assigned: dict[Tensor, Recorded] = {}
 
     @contextmanager
@@ -87,19 +90,32 @@ class Recorder:
         try:
             with use_backend(self), graph.observe(_Watch(self)):
                 yield
-        finally:
-            self._restore()
+        except BaseException:
+            self._restore(failed=True)
+            raise
+        else:
+            self._restore(failed=False)
 
-    def _restore(self) -> None:
+    def remember(self, node: Node) -> None:
+        """Note what a node holds before the recording changes it."""
+        if node not in self._before:
+            self._before[node] = _Held(node)
+
+    def _restore(self, failed: bool) -> None:
+        """Give all nodes back what they held; but gradients only if the recording failed.
+
+        (Those of an earlier pass would be taken for the step's.)
+        """
         graph.new_epoch()
-        for node in self.nodes:
-            node._value = None
-            node._tick = 0
+        for node, held in list(self._before.items()):
+            held.restore(node)
+            if not failed:
+                node._gradient = None
+                node._awaited = -1
+        if failed:
+            return
         for tensor, buffer in self._tensors.items():
-            tensor._value = buffer
-        for node in (*self.nodes, *self._tensors):
-            node._gradient = None
-            node._awaited = -1
+            tensor._value = buffer  # also of one that had none
 
     # ---- values -----------------------------------------------------------------------
 
@@ -169,6 +185,7 @@ class Recorder:
         """Learn which arrays are buffers of tensors that can be assigned."""
         for x in nodes:
             if isinstance(x, Tensor) and x not in self._tensors:
+                self.remember(x)
                 buffer = x._value
                 if isinstance(buffer, Recorded):  # made within the step, of a recorded value
                     buffer = None
@@ -231,6 +248,33 @@ class Recorder:
         return list(self._assigned)
 
 
+class _Held:
+    """What a node held before the recording."""
+
+    __slots__ = ("awaited", "gradient", "rounds", "senders", "tick", "value")
+
+    def __init__(self, node: Node) -> None:
+        self.value = node._value
+        self.tick = node._tick
+        self.gradient = node._gradient
+        self.awaited = node._awaited
+        self.senders = dict(node.senders)
+        self.rounds = node._round, [None if e is None else e.round for e in node._edges]
+
+    def restore(self, node: Node) -> None:
+        """Put it back."""
+        node._value = None if isinstance(self.value, Recorded) else self.value
+        node._tick = self.tick if node._value is not None else 0
+        node._gradient = self.gradient
+        node._awaited = self.awaited
+        if node._senders is not None:
+            node._senders.update(self.senders)
+        node._round, rounds = self.rounds
+        for edge, number in zip(node._edges, rounds, strict=True):
+            if edge is not None and number is not None:
+                edge.round = number
+
+
 class _Watch:
     """The observer of a recording."""
 
@@ -244,7 +288,7 @@ class _Watch:
     def forward(self, node: Node, value: Any) -> None:
         """Name the value, and remember to forget it."""
         value._value.label = value._value.label or node.name
-        self.recorder.nodes.append(node)
+        self.recorder.remember(node)
         self.recorder.touch(node.inputs)
 
     def backward(self, node: Node, gradients: Sequence[Any]) -> None:
