@@ -58,7 +58,9 @@ wheel-test: $(VENV)/.python ## source distribution -> wheel -> installed -> test
 	"$$python" -c "import autodiff._core as c; print('testing', c.__file__)" && \
 	$(ONE_THREAD) "$$python" -m pytest -p no:cacheprovider $(ARGS)
 
-SANITIZER := LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) PYTHONMALLOC=malloc \
+# libstdc++ too: without it the sanitizer cannot follow the exceptions of others' C++ (matplotlib).
+SANITIZER := LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) \
+             $$($(CC) -print-file-name=libstdc++.so.6)" PYTHONMALLOC=malloc \
              ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 sanitize: .venv-sanitize/.python ## the tests with address and undefined-behaviour sanitizers
 	rm -rf build/sanitize && mkdir -p build/sanitize
@@ -66,7 +68,7 @@ sanitize: .venv-sanitize/.python ## the tests with address and undefined-behavio
 	rm -f build/sanitize/autodiff/_core*.so build/sanitize/csrc/_core.c
 	AUTODIFF_SANITIZE=1 .venv-sanitize/bin/python -m pip --quiet --disable-pip-version-check \
 	    install --no-build-isolation --editable "./build/sanitize[test]"
-	cd build/sanitize && $(SANITIZER) $(ONE_THREAD) ../../.venv-sanitize/bin/python -m pytest $(ARGS)
+	cd build/sanitize && $(SANITIZER) $(ONE_THREAD) ../../.venv-sanitize/bin/python -m pytest --capture=sys $(ARGS)
 
 clean: ## remove whatever was made
 	rm -rf $(VENV) .venv-sanitize build dist $(OUT) *.egg-info csrc/_core.c autodiff/_core*.so
