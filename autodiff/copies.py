@@ -2,14 +2,14 @@
 
 Pickle and deepcopy recurse from object to object. So that a long chain does not overflow the
 stack, the first node that they meet hands them everything below it as one list, inputs
-first; the nodes in that list then find their inputs done.
+first; the nodes in that list, which come in this order, then find their inputs done. A node
+that comes out of order belongs to no list: the copy that it was made for has failed.
 """
 
 from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from autodiff import graph
@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Copies"]
 
-_copying = threading.local()
+
+class _List(threading.local):
+    """The list that is being copied in this thread: where each node stands, and the last met."""
+
+    def __init__(self) -> None:
+        self.places: dict[int, int] = {}
+        self.last = -1
+
+
+_list = _List()
 
 
 class Copies:
@@ -29,14 +38,15 @@ class Copies:
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         node = cast("Node", self)
-        listed: set[int] = _copying.__dict__.setdefault("listed", set())
-        if id(self) in listed:
-            below: tuple[Any, ...] = ()
+        below: tuple[Any, ...] = ()
+        place = _list.places.get(id(self), -1)
+        if place > _list.last:
+            _list.last = place
         else:
-            listed.clear()  # left over from a copy that failed
             nodes = graph.ancestors(node.inputs)
-            listed.update(map(id, nodes))
-            below = (*nodes, _EndOfList(nodes))
+            _list.places = {id(x): i for i, x in enumerate(nodes)}
+            _list.last = -1
+            below = (*nodes, _EndOfList())
         return type(self).__new__, (type(self),), (below, node._state())
 
     def __copy__(self) -> Node:
@@ -48,11 +58,9 @@ class Copies:
 
 
 class _EndOfList:
-    """Stands behind the nodes of one list; copied last, it takes the list back."""
-
-    def __init__(self, nodes: Sequence[Node]) -> None:
-        self.nodes = nodes
+    """Stands behind the nodes of a list; copied last, it ends it."""
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        _copying.listed.difference_update(map(id, self.nodes))
+        _list.places = {}
+        _list.last = -1
         return tuple, ()
