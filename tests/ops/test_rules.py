@@ -133,16 +133,18 @@ def test_every_declared_read_is_read(op: Op, example: Example, rng: np.random.Ge
 
 
 @cases
+@pytest.mark.parametrize("writeable", [True, False])
 def test_nothing_is_written_to_and_memory_is_fresh(
-    op: Op, example: Example, backend: Backend, rng: np.random.Generator
+    op: Op, example: Example, writeable: bool, backend: Backend, rng: np.random.Generator
 ) -> None:
     bound, inputs, _, g = drawn(op, example, rng)
     arrays = [*inputs, g]
     for x in arrays:
-        x.flags.writeable = False
+        x.flags.writeable = writeable
     before = [x.tobytes() for x in arrays]
     output = backend.forward(bound, inputs)
-    output.flags.writeable = False
+    assert output.flags.writeable
+    output.flags.writeable = writeable
     made = [output]
     before_output = output.tobytes()
     sent = backend.backward(bound, g, output, inputs, needed_by(op, inputs))
@@ -150,8 +152,7 @@ def test_nothing_is_written_to_and_memory_is_fresh(
     assert [x.tobytes() for x in arrays] == before
     assert output.tobytes() == before_output
     for i, x in enumerate(made):
-        if i:
-            assert x.flags.writeable
+        assert i == 0 or x.flags.writeable
         for other in [*arrays, *made[:i]]:
             assert not np.shares_memory(x, other)
 
