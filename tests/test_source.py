@@ -44,6 +44,7 @@ FLOORS: list[list[str]] = [
     ["op"],
     ["ops"],
     ["backend", "operators"],
+    ["observer"],
     ["sweep"],
     ["graph"],
     ["copies"],
@@ -139,7 +140,8 @@ def test_files_stay_short(path: Path) -> None:
     if path.name in GENERATED:
         pytest.skip("generated")
     lines = path.read_text(encoding="utf-8").count("\n")
-    assert lines <= TOO_LONG.get(path.name, 550), f"{short(path)} has {lines} lines; about 500 is the limit"
+    limit = TOO_LONG.get(path.name, 550)
+    assert lines <= limit, f"{short(path)} has {lines} lines; about 500 is the limit"
 
 
 @pytest.mark.parametrize("path", PYTHON, ids=short)

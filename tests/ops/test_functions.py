@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numerics import complex_step
 
@@ -273,6 +273,10 @@ def indexed(draw: st.DrawFn) -> tuple[tuple[int, ...], Any]:
     return shape, tuple(items)
 
 
+@example(((4,), slice(-6, None, -1)))  # empty, with a stop of -1
+@example(((0,), slice(None, None, -1)))
+@example(((3,), slice(None, None, -1)))
+@example(((2, 3), (-1, slice(9, -9, -2))))
 @given(indexed())
 def test_every_basic_index_means_what_numpy_means(case: tuple[tuple[int, ...], Any]) -> None:
     shape, index = case
