@@ -138,7 +138,8 @@ int ad_execute_run(void *parameters)
     return 0;
 }
 
-/* Rows shorter than this share blocks, if that needs few copies. */
+/* Rows shorter than half a block share blocks, if no operand must be copied for it; rows
+ * shorter than this, if there are no more copies than maps. */
 #define AD_SHORT_ROW 64
 
 enum { ROWS = 2, COLS = 3 };
@@ -189,13 +190,13 @@ int ad_run_plan(ad_run *run, int axes)
     const ptrdiff_t rows = run->size[ROWS], cols = run->size[COLS];
     run->block_rows = 1;
     run->block_cols = cols < AD_RUN_BLOCK ? cols : AD_RUN_BLOCK;
-    if (rows > 1 && cols < AD_SHORT_ROW) {
+    if (rows > 1 && cols <= AD_RUN_BLOCK / 2) {
         ptrdiff_t many = AD_RUN_BLOCK / cols < rows ? AD_RUN_BLOCK / cols : rows, copies = 0;
         for (ptrdiff_t v = 0; v < run->n_views; v++)
             copies += step_in_place(run, &run->views[v], many) < 0 &&
                       step_in_place(run, &run->views[v], 1) >= 0 &&
                       run->views[v].stride[ROWS] != 0; /* else copied once for all */
-        if (copies <= run->n_micros) run->block_rows = many;
+        if (copies <= (cols < AD_SHORT_ROW ? run->n_micros : 0)) run->block_rows = many;
     }
     for (ptrdiff_t v = 0; v < run->n_views; v++)
         run->views[v].step = step_in_place(run, &run->views[v], run->block_rows);
