@@ -10,7 +10,7 @@ step assigns to them from happening.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -21,13 +21,21 @@ from autodiff.array import Shape, as_float64
 from autodiff.backend import use_backend
 from autodiff.errors import RecordingError, ShapeError
 from autodiff.node import Node, Tensor
-from autodiff.op import BoundOp
+from autodiff.op import OPS, BoundOp, refusal
 from autodiff.operators import Operators
 from autodiff.ops.rules import input_gradient
-from autodiff.program.fused import slope
+from autodiff.program.fused import FUSED, slope
 from autodiff.program.ir import Builder, Program, Value
 
 __all__ = ["Recorded", "Recorder"]
+
+
+try:
+    from autodiff._core import kernel_names
+except ImportError:  # programs are emulated then, by the rules
+    _KERNELS: Collection[str] = OPS
+else:
+    _KERNELS = frozenset(kernel_names())
 
 
 class Recorded(Operators):
@@ -150,7 +158,18 @@ class Recorder:
         return [x if isinstance(x, Recorded) else Recorded(self, self._array(x)) for x in values]
 
     def record(self, op: BoundOp, inputs: Sequence[Value]) -> Recorded:
-        """Write down one instruction."""
+        """Write down one instruction.
+
+        Raises
+        ------
+        RecordingError
+            If the op has no kernel.
+        """
+        if op.name not in _KERNELS and op.name not in FUSED:
+            raise refusal(
+                RecordingError,
+                f"op {op.name!r} has no kernel in C and cannot be part of a compiled step",
+            )
         return Recorded(self, self.builder.emit(op, inputs))
 
     # ---- the back end -----------------------------------------------------------------

@@ -131,7 +131,7 @@ class CompiledStep:
             been executed.
         """
         if graph.current_observer() is not None:
-            return self.function(*positional, **named)  # within another recording
+            return self._within_another(positional, named)
         last = self._last
         if last is not None and not named:
             try:
@@ -154,6 +154,15 @@ class CompiledStep:
         finally:
             graph.defer(recording.settle)
         return recording.results(flat)
+
+    def _within_another(self, positional: Any, named: Any) -> Any:
+        """Become part of what is observed. As elsewhere, only values come in and go out."""
+
+        def value(x: Any) -> Any:
+            return x.value if isinstance(x, Node) else x
+
+        positional, named = map_leaves((positional, named), value)
+        return map_leaves(self.function(*positional, **named), value)
 
     def scan(self, *positional: Any, **named: Any) -> Any:
         """Run the step over the leading axis of all arguments, within C.

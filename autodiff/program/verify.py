@@ -384,7 +384,7 @@ class _Machine:
             place[0] > 0
             and place[1] == 0
             and memory.fresh
-            and memory.tags.size == x.size
+            and memory.tags.size == x.size > 0
             and self.tagged.first.get(x) == int(memory.tags[0])
             and x.producer is None
         )
