@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import subprocess
 import sys
@@ -288,7 +289,7 @@ def test_reductions_of_special_values(name: str, isa: str) -> None:
         np.testing.assert_allclose(gx, gradient, rtol=1e-15, atol=1e-300)
 
 
-@pytest.mark.parametrize("n", [1, 7, 8, 127, 128, 129, 1000, 4096, 100_003, 1_000_000])
+@pytest.mark.parametrize("n", [1, 7, 8, 127, 128, 129, 1000, 4096, 200_003])
 @pytest.mark.parametrize("columns", [1, 3])
 def test_sums_are_as_accurate_as_pairwise_ones(
     n: int, columns: int, isa: str, rng: np.random.Generator
@@ -298,9 +299,9 @@ def test_sums_are_as_accurate_as_pairwise_ones(
         rng.uniform(0.0, 1.0, (n, columns)) * 10.0 ** rng.integers(-3, 4, (n, columns)),
         np.full((n, columns), 0.1),  # equal numbers: their roundings do not cancel
     ):
-        exact = np.sum(x.astype(np.longdouble), axis=0)
-        error = np.abs(core.forward(bound, (x,)) - exact).astype(np.float64)
-        roundings = 16 + np.log2(n)  # one a number of a block, and one a halving
+        exact = np.array([math.fsum(column) for column in x.T])
+        error = np.abs(core.forward(bound, (x,)) - exact)
+        roundings = 16 + np.log2(n) + 1  # one a number of a block and a halving; fsum's
         assert (error <= roundings * 2.0**-53 * exact).all()
 
 
