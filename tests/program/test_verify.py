@@ -1,0 +1,435 @@
+"""The verifier accepts what the passes make, and rejects mutants of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from compare import EACH_OFF, arguments_of
+
+import autodiff
+from autodiff import Tensor, nn, ops
+from autodiff.errors import VerificationError
+from autodiff.op import OPS
+from autodiff.program.emulate import Emulator
+from autodiff.program.ir import Instruction, Program, Value
+from autodiff.program.lower import Code, Meaning
+from autodiff.program.step import Recording
+from autodiff.program.verify import verify_code, verify_program
+
+core = pytest.importorskip("autodiff._core")
+
+SAMPLE = int(os.environ.get("AUTODIFF_MUTANTS", "150"))
+
+
+# ---- programs --------------------------------------------------------------------------
+
+
+def small_program() -> Program:
+    x = Value((2, 3), "argument")
+    w = Value((3, 2), "state", np.ones((3, 2)))
+    product = Instruction(OPS["matmul"].bind(), [x, w])
+    squared = Instruction(OPS["square"].bind(), [product.output])
+    turned = Instruction(OPS["transpose"].bind(axes=(1, 0)), [x])
+    state = Instruction(OPS["matmul"].bind(), [turned.output, product.output])
+    writes = [(w, state.output)]
+    return Program([x], [product, squared, turned, state], [squared.output], writes)
+
+
+def test_a_good_program_is_accepted() -> None:
+    verify_program(small_program())
+
+
+def _swap(p: Program) -> None:
+    p.instructions[0], p.instructions[1] = p.instructions[1], p.instructions[0]
+
+
+def _drop(p: Program) -> None:
+    del p.instructions[2]
+
+
+def _double(p: Program) -> None:
+    p.instructions.append(p.instructions[0])
+
+
+def _shape(p: Program) -> None:
+    p.instructions[1].output.shape = (4,)
+
+
+def _operands(p: Program) -> None:
+    p.instructions[0].inputs = (*p.instructions[0].inputs, *p.arguments)
+
+
+def _order(p: Program) -> None:
+    p.instructions[0].inputs = (p.arguments[0], p.arguments[0])
+
+
+def _op(p: Program) -> None:
+    p.instructions[1].op = dataclasses.replace(OPS["exp"], name="unheard_of").bind()
+
+
+def _argument(p: Program) -> None:
+    p.arguments[0].kind = "constant"
+
+
+def _foreign(p: Program) -> None:
+    p.instructions[1].inputs = (Value((2, 2), "argument"),)
+
+
+def _result(p: Program) -> None:
+    p.results[0] = Instruction(OPS["exp"].bind(), [p.arguments[0]]).output
+
+
+def _twice(p: Program) -> None:
+    p.writes.append(p.writes[0])
+
+
+def _fit(p: Program) -> None:
+    p.writes[0] = (p.writes[0][0], p.results[0])
+
+
+def _read_only(p: Program) -> None:
+    assert p.writes[0][0].buffer is not None
+    p.writes[0][0].buffer.flags.writeable = False
+
+
+def _buffer(p: Program) -> None:
+    p.writes[0][0].buffer = np.ones((3, 2), np.float32)  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [_swap, _drop, _double, _shape, _operands, _order, _op, _argument, _foreign, _result, _twice,
+     _fit, _read_only, _buffer],
+)  # fmt: skip
+def test_a_bad_program_is_rejected(spoil: Callable[[Program], None]) -> None:
+    program = small_program()
+    spoil(program)
+    with pytest.raises(VerificationError):
+        verify_program(program)
+
+
+# ---- good codes, and their mutants -----------------------------------------------------
+
+
+def lstm_step(n_batch: int) -> tuple[Callable[..., Any], list[Tensor], tuple[Any, ...]]:
+    lstm = nn.LSTM(2, 3, random=1)
+    head = nn.FeedForward(3, 2, random=2)
+    optimiser = autodiff.optim.Momentum([*lstm.parameters(), *head.parameters()], 0.1)
+    start = lstm.initial_state(n_batch)
+
+    def step(window: Any, target: Any) -> Any:
+        h, c = start
+        loss: Any = 0.0
+        for x, y in zip(window, target, strict=True):
+            h, c = lstm(x, h, c)
+            loss = loss + ops.square(head(h) - y).sum()
+        loss.backward()
+        optimiser.step()
+        start[0].assign(h)
+        start[1].assign(c)
+        return loss, h
+
+    rng = np.random.default_rng(3)
+    shape = (3, n_batch, 2)
+    tensors = [*optimiser.parameters, *optimiser.state.values(), *start]
+    return step, tensors, (rng.normal(size=shape), rng.normal(size=shape))
+
+
+def mixed_step() -> tuple[Callable[..., Any], list[Tensor], tuple[Any, ...]]:
+    rng = np.random.default_rng(4)
+    a, b = Tensor(rng.normal(size=(3, 4))), Tensor(rng.normal(size=(3, 4)))
+    w = Tensor(rng.normal(size=(4, 4)))
+
+    def step(x: Any, rows: Any) -> Any:
+        old = a.value * 1.5
+        z = ops.concat([x @ w, a, b[::-1]], axis=0)
+        y = ops.softmax(z[:, 1:]) + ops.max(z, axis=1, keepdims=True)
+        taken = ops.take(y, rows) ** 3.5
+        loss = (taken.sum(axis=0) * ops.logsumexp(z)).mean()
+        loss.backward()
+        w.assign(w.value - 0.1 * w.gradient)
+        a.assign(b)
+        b.assign(old)
+        return loss, a.gradient, y.value[:, ::-1] + 0.0
+
+    return step, [a, b, w], (rng.normal(size=(2, 4)), rng.integers(0, 8, 3))
+
+
+STEPS = {
+    "lstm-1": lambda: lstm_step(1),
+    "lstm-2": lambda: lstm_step(2),
+    "mixed": mixed_step,
+}
+steps = pytest.mark.parametrize("make", STEPS.values(), ids=STEPS)
+
+
+@steps
+@pytest.mark.parametrize("without", EACH_OFF, ids=lambda w: "-".join(w[:2]) or "all")
+def test_good_code_is_accepted(make: Any, without: tuple[str, ...]) -> None:
+    step, _, arguments = make()
+    recording = autodiff.compile(step, without=without).recording(*arguments)
+    verify_code(recording.code, recording.improved)
+
+
+Mutant = tuple[str, Code]
+
+
+def copied(code: Code) -> Code:
+    return dataclasses.replace(
+        code,
+        instructions=list(code.instructions),
+        labels=list(code.labels),
+        meanings=list(code.meanings),
+        results=list(code.results),
+    )
+
+
+def with_instruction(code: Code, number: int, *new: Any) -> Code:
+    changed = copied(code)
+    changed.instructions[number] = tuple(new)
+    return changed
+
+
+def replaced(items: Any, at: int, new: Any) -> Any:
+    return type(items)([*items[:at], new, *items[at + 1 :]])
+
+
+def moved(operand: Any, by: int) -> Any:
+    return operand[0], operand[1] + by
+
+
+def mutants(code: Code, rng: np.random.Generator) -> Iterator[Mutant]:
+    """Every kind of fault that a pass or the lowering could make, in every instruction."""
+    for i, (name, *p) in enumerate(code.instructions):
+        without = copied(code)
+        for rows in (without.instructions, without.labels, without.meanings):
+            del rows[i]  # type: ignore[attr-defined]
+        yield f"{i} dropped", without
+        if i:
+            swapped = copied(code)
+            for rows in (swapped.instructions, swapped.labels, swapped.meanings):
+                rows[i - 1], rows[i] = rows[i], rows[i - 1]  # type: ignore[index]
+            yield f"{i - 1} and {i} swapped", swapped
+        if name == "run":
+            for what, run in run_mutants(*p):
+                yield f"{i} {what}", with_instruction(code, i, "run", *run)
+            continue
+        for at, parameter in enumerate(p):
+            operand = isinstance(parameter, tuple) and len(parameter) == 2
+            if operand and isinstance(parameter[0], int) and not (name == "gemm" and at == 5):
+                for by in (1, -1, 8):
+                    changed = replaced(p, at, moved(parameter, by))
+                    yield (
+                        f"{i} {name} parameter {at} by {by}",
+                        with_instruction(code, i, name, *changed),
+                    )
+                if parameter[0] == 0:
+                    other = int(rng.integers(0, max(code.arena_size - 8, 1)))
+                    changed = replaced(p, at, (0, other))
+                    yield (
+                        f"{i} {name} parameter {at} at {other}",
+                        with_instruction(code, i, name, *changed),
+                    )
+            elif isinstance(parameter, int):
+                for by in (1, -1):
+                    yield (
+                        f"{i} {name} parameter {at} {by:+}",
+                        with_instruction(code, i, name, *replaced(p, at, parameter + by)),
+                    )
+            elif isinstance(parameter, float):
+                yield (
+                    f"{i} {name} parameter {at} is 0.5",
+                    with_instruction(code, i, name, *replaced(p, at, 0.5)),
+                )
+        if name == "gemm":
+            changed = list(p)
+            changed[6], changed[8] = p[8], p[6]
+            yield f"{i} operands swapped", with_instruction(code, i, name, *changed)
+            yield f"{i} factor", with_instruction(code, i, name, *replaced(p, 5, (2.0, p[5][1])))
+    for number, (place, shape) in enumerate(code.results):
+        changed = copied(code)
+        changed.results[number] = moved(place, 1), shape
+        yield f"result {number} moved", changed
+    smaller = copied(code)
+    smaller.arena_size -= 8
+    yield "arena too small", smaller
+
+
+def run_mutants(shape: Any, operands: Any, micros: Any) -> Iterator[tuple[str, Any]]:
+    for k, (place, strides, *rest) in enumerate(operands):
+        for by in (1, -1):
+            new = (moved(place, by), strides, *rest)
+            yield f"operand {k} by {by}", (shape, replaced(operands, k, new), micros)
+        for axis, stride in enumerate(strides):
+            new = (place, replaced(strides, axis, stride + 1), *rest)
+            yield f"operand {k} stride {axis}", (shape, replaced(operands, k, new), micros)
+        if k:
+            both = replaced(replaced(operands, k, operands[k - 1]), k - 1, operands[k])
+            yield f"operands {k - 1} and {k} swapped", (shape, both, micros)
+            same = replaced(operands, k, operands[k - 1])
+            yield f"operand {k} is {k - 1}", (shape, same, micros)
+    for axis, n in enumerate(shape):
+        yield f"axis {axis} longer", (replaced(shape, axis, n + 1), operands, micros)
+        yield f"axis {axis} shorter", (replaced(shape, axis, n - 1), operands, micros)
+    for m, (op, a, b, c, z) in enumerate(micros):
+        yield f"map {m} dropped", (shape, operands, [*micros[:m], *micros[m + 1 :]])
+        other = "tanh" if op != "tanh" else "exp"
+        yield f"map {m} is {other}", (shape, operands, replaced(micros, m, (other, a, b, c, z)))
+        if b is not None and c is None and a != b:
+            yield f"map {m} turned", (shape, operands, replaced(micros, m, (op, b, a, c, z)))
+        if m:
+            both = replaced(replaced(micros, m, micros[m - 1]), m - 1, micros[m])
+            yield f"maps {m - 1} and {m} swapped", (shape, operands, both)
+        for at, ref in enumerate((a, b, c, z), start=1):
+            if ref is not None:
+                for new in {ref + 1, ref - 1, ~ref} - {ref}:
+                    micro = replaced((op, a, b, c, z), at, new)
+                    yield (
+                        f"map {m} takes {new} for {ref}",
+                        (
+                            shape,
+                            operands,
+                            replaced(micros, m, micro),
+                        ),
+                    )
+        arity = (op, a, None, None, z) if b is not None else (op, a, a, None, z)
+        yield f"map {m} arity", (shape, operands, replaced(micros, m, arity))
+
+
+def rejected(code: Code, recording: Recording) -> bool:
+    try:
+        verify_code(code, recording.improved)
+        core.Program(code.arena_size, code.arguments, code.buffers, code.instructions, code.results)
+    except (VerificationError, ValueError):
+        return True
+    return False
+
+
+def numbers_of(code: Code, tensors: list[Tensor], arguments: list[np.ndarray]) -> list[np.ndarray]:
+    kept = [np.array(t.value) for t in tensors]
+    try:
+        found = Emulator(code).run(*arguments)
+        return [np.array(f) for f in found] + [np.array(t.value) for t in tensors]
+    finally:
+        for tensor, value in zip(tensors, kept, strict=True):
+            tensor.assign(value)
+
+
+@steps
+@pytest.mark.parametrize("without", [(), ("fuse", "pack"), ("stack", "batch", "in_place")])
+def test_mutants_are_rejected(make: Any, without: tuple[str, ...]) -> None:
+    step, tensors, arguments = make()
+    recording = autodiff.compile(step, without=without).recording(*arguments)
+    flat = arguments_of(*arguments)
+    wanted = numbers_of(recording.code, tensors, flat)
+    rng = np.random.default_rng(0)
+    every = list(mutants(recording.code, rng))
+    chosen = rng.permutation(len(every))[:SAMPLE]  # all of them: about 3000, in half a minute
+    accepted = [every[i] for i in chosen if not rejected(every[i][1], recording)]
+    assert len(every) > 500
+    # What is accepted must be a good program of its own: the same bits for these numbers.
+    for what, mutant in accepted:
+        found = numbers_of(mutant, tensors, flat)
+        for f, w in zip(found, wanted, strict=True):
+            np.testing.assert_array_equal(f, w, err_msg=f"accepted: {what}")
+    assert len(accepted) <= 0.1 * len(chosen), [what for what, _ in accepted]
+
+
+def test_an_early_write_is_rejected() -> None:
+    # In place, before the last reader of the old contents.
+    a, b = Tensor(np.ones(3)), Tensor(np.ones(3))
+
+    def step(x: Any) -> Any:
+        old = a.value * 1.0
+        a.assign(a.value + x)
+        b.assign(old * b.value)
+
+    recording = autodiff.compile(step, without=["fuse"]).recording(np.ones(3))
+    code = recording.code
+    turned = copied(code)
+    for rows in (turned.instructions, turned.labels, turned.meanings):
+        rows.reverse()  # type: ignore[attr-defined]
+    outcomes = [verdict(c, recording) for c in (code, turned)]
+    assert outcomes[0] == ""
+    assert "must hold" in outcomes[1]
+
+
+def verdict(code: Code, recording: Recording) -> str:
+    try:
+        verify_code(code, recording.improved)
+    except VerificationError as error:
+        return str(error)
+    return ""
+
+
+def test_overlapping_storages_are_rejected_and_named() -> None:
+    w = Tensor(np.ones((2, 2)), name="weights")
+
+    def step(x: Any) -> Any:
+        y = ops.tanh(x @ w)
+        z = ops.exp(y @ w)
+        return (y * z).sum()
+
+    recording = autodiff.compile(step, without=["fuse", "reuse"]).recording(np.ones((2, 2)))
+    code = recording.code
+    places = sorted({p[-2] if n != "run" else p[1][-1][0] for n, *p in code.instructions
+                     if n in ("run", "sum")})  # fmt: skip
+    first, second = places[0], places[1]
+
+    def alias(part: Any) -> Any:
+        if part == second:
+            return first
+        if isinstance(part, (tuple, list)):
+            return type(part)(alias(x) for x in part)
+        return part
+
+    changed = dataclasses.replace(code, instructions=alias(code.instructions))
+    message = verdict(changed, recording)
+    assert "instruction" in message
+    assert "it holds" in message or "overlaps" in message
+
+
+def test_an_operand_that_overlaps_the_output_of_its_run_is_rejected() -> None:
+    x = Tensor(np.ones(8))
+
+    def step(y: Any) -> Any:
+        x.assign(x.value * y)
+
+    recording = autodiff.compile(step).recording(2.0)
+    (name, shape, operands, micros), *_ = recording.code.instructions
+    shifted = [*operands, (moved(operands[0][0], 0), (-1,))]
+    code = with_instruction(recording.code, 0, name, shape, shifted, [*micros])
+    assert verdict(code, recording) == ""  # an operand that no map reads
+    reads_it = with_instruction(
+        recording.code, 0, name, shape, shifted,
+        [*micros, ("stop_gradient", len(operands), None, None, -1)],
+    )  # fmt: skip
+    reads_it.meanings[0] = Meaning([*recording.code.meanings[0].sources, None])
+    assert verdict(reads_it, recording) != ""
+
+
+def test_a_state_that_is_not_assigned_must_stay() -> None:
+    a, b = Tensor(np.ones(3)), Tensor(np.ones(3))
+
+    def step(x: Any) -> Any:
+        a.assign(x * b.value)
+        return b.value + x
+
+    recording = autodiff.compile(step).recording(np.ones(3))
+    code = recording.code
+    at_a, at_b = ((1 + 1 + n, 0) for n in sorted(code.names, key=lambda n: code.names[n] != a.name))
+
+    def turned(part: Any) -> Any:
+        if part in (at_a, at_b):
+            return at_b if part == at_a else at_a
+        if isinstance(part, (tuple, list)):
+            return type(part)(turned(x) for x in part)
+        return part
+
+    changed = dataclasses.replace(code, instructions=turned(code.instructions))
+    assert verdict(changed, recording) != ""
