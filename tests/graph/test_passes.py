@@ -854,3 +854,17 @@ def test_what_an_output_sends_nothing_to_is_left_out(use: str, backend: Backend)
             z.reset()
     autodiff.backward({z: np.ones(2), chosen: np.ones(2)})
     np.testing.assert_array_equal(w.gradient, [1.0, 0.0])
+
+
+def test_a_reader_that_sends_again_before_the_others_is_refused() -> None:
+    x, w = Tensor([1.0], name="x"), Tensor([2.0])
+    first, second = x * w, x * 3.0
+    first.backward()
+    w.assign([5.0])
+    first.forward()
+    with pytest.raises(IncompleteGradientError, match=rf"unfinished.*'x'.*{second.name}"):
+        first.backward()
+    assert not x.has_gradient
+    first.backward()
+    second.backward()
+    assert x.gradient == 8.0
