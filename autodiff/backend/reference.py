@@ -42,11 +42,8 @@ class Reference:
         gradients: list[Array | None] = []
         with np.errstate(all="ignore"):
             for position, wanted in enumerate(needed):
-                if wanted:
-                    g = input_gradient(op, position, gradient, output, inputs)
-                    gradients.append(_fresh(g, (gradient, output, *inputs)))
-                else:
-                    gradients.append(None)
+                g = input_gradient(op, position, gradient, output, inputs) if wanted else None
+                gradients.append(None if g is None else _fresh(g, (gradient, output, *inputs)))
         return gradients
 
 

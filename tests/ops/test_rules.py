@@ -324,3 +324,10 @@ def test_the_number_of_operands_is_checked() -> None:
         autodiff.tanh(1.0, 2.0)
     with pytest.raises(TypeError, match=r"add\(\) takes 2 operands, got 1"):
         autodiff.add(1.0)
+
+
+@pytest.mark.parametrize("name", autodiff.available_backends())
+def test_an_input_without_gradient_gets_none_even_if_one_is_asked_for(name: str) -> None:
+    op, x = OPS["sign"].bind(), np.array([1.0, -2.0])
+    sent = autodiff.get_backend(name).backward(op, x, x, [x], (True,))
+    assert list(sent) == [None]
