@@ -11,7 +11,7 @@ from typing import Any
 
 from autodiff import graph
 from autodiff.array import Array
-from autodiff.errors import IndexRangeError, ShapeError
+from autodiff.errors import IndexRangeError, RecordingError, ShapeError
 from autodiff.node import Node, Tensor
 from autodiff.program.ir import Program
 from autodiff.program.listing import listing
@@ -61,6 +61,15 @@ class Recording:
                     tensor._gradient = None
                 tensor._awaited = -1
                 tensor._tick = tick
+
+    def row_error(self, error: IndexError) -> IndexRangeError:
+        """What a row number that does not exist raises: it names the op and the node."""
+        number = getattr(error, "instruction", None)
+        if number is None:
+            return IndexRangeError(str(error))
+        name, label = self.code.instructions[number][0], self.code.labels[number]
+        node = f", node {label!r}" if label else ""
+        return IndexRangeError(f"{name}: {error}{node}")
 
     def results(self, flat: Sequence[Any]) -> Any:
         """The results as the step returns them."""
@@ -139,18 +148,20 @@ class CompiledStep:
             except (TypeError, ValueError):
                 pass  # arguments that must be converted, or of another signature
             except IndexError as error:
-                raise IndexRangeError(str(error)) from error
+                graph.defer(last.settle)
+                raise last.row_error(error) from error
             else:
                 graph.defer(last.settle)
                 return last.results(flat)
         leaves: list[Array] = []
         structure = flatten((positional, named), "arguments", leaves)
         recording = self._recording(structure, [leaf.shape for leaf in leaves])
-        self._last = recording if all(isinstance(s, Leaf) for s in structure[1][1:]) else None
+        plain = not named and all(isinstance(s, Leaf) for s in structure[1][1:])
+        self._last = recording if plain else None
         try:
             flat = recording.executor(*leaves)
         except IndexError as error:
-            raise IndexRangeError(str(error)) from error
+            raise recording.row_error(error) from error
         finally:
             graph.defer(recording.settle)
         return recording.results(flat)
@@ -175,7 +186,13 @@ class CompiledStep:
         ------
         ShapeError
             If the leading axes differ, or an argument has none.
+        RecordingError
+            Within another recording, or in anomaly mode: call the step in a loop there.
         """
+        if graph.current_observer() is not None:
+            raise RecordingError(
+                "scan: within a recording, or in anomaly mode, call the step in a loop"
+            )
         leaves: list[Array] = []
         structure = flatten((positional, named), "arguments", leaves)
         lengths = {leaf.shape[0] if leaf.ndim else None for leaf in leaves}
@@ -187,7 +204,7 @@ class CompiledStep:
         try:
             flat = recording.executor.scan(n_steps, *leaves)
         except IndexError as error:
-            raise IndexRangeError(str(error)) from error
+            raise recording.row_error(error) from error
         finally:
             graph.defer(recording.settle)
         return recording.results(flat)
