@@ -14,7 +14,7 @@ from autodiff.array import Array
 from autodiff.errors import IndexRangeError, RecordingError, ShapeError
 from autodiff.node import Node, Tensor
 from autodiff.program.ir import Program
-from autodiff.program.listing import listing
+from autodiff.program.listing import instruction_lines, listing
 from autodiff.program.load import Executor, load
 from autodiff.program.lower import Code, lower
 from autodiff.program.passes import LOWERING_OPTIONS, PASSES, improve
@@ -220,18 +220,34 @@ class CompiledStep:
         return listing(self.recording(*positional, **named))
 
     def profile(
-        self, *positional: Any, repeats: int = 100, **named: Any
+        self, *positional: Any, repeats: int = 100, by: str = "instruction", **named: Any
     ) -> list[tuple[float, str]]:
-        """Nanoseconds for each instruction of the program, with its line in the listing.
+        """Where the time goes: pairs of nanoseconds and what took them.
 
         It runs the step `repeats` times: what the step assigns changes.
+
+        Parameters
+        ----------
+        repeats : runs; the least time of each instruction counts.
+        by : "instruction": a pair for each line of :meth:`program`, in order; "node": for each
+            node and gradient, the most expensive first. An instruction that computes several
+            counts for each in equal parts; one that computes only intermediate values counts as "".
         """
+        if by not in ("instruction", "node"):
+            raise ValueError(f"profile: by must be 'instruction' or 'node', not {by!r}")
         leaves: list[Array] = []
         structure = flatten((positional, named), "arguments", leaves)
         recording = self._recording(structure, [leaf.shape for leaf in leaves])
         times = recording.executor.profile(repeats, *leaves)
         graph.defer(recording.settle)
-        return list(zip(times, recording.code.labels, strict=True))
+        if by == "instruction":
+            return list(zip(times, instruction_lines(recording.code), strict=True))
+        sums: dict[str, float] = {}
+        for time, label in zip(times, recording.code.labels, strict=True):
+            names = label.split(", ")
+            for name in names:
+                sums[name] = sums.get(name, 0.0) + time / len(names)
+        return sorted(((time, name) for name, time in sums.items()), reverse=True)
 
     def _recording(self, structure: Structure, shapes: Sequence[tuple[int, ...]]) -> Recording:
         with self._lock:
