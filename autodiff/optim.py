@@ -129,7 +129,10 @@ class Optimiser:
 
     def _zeros(self, what: str) -> list[Tensor]:
         """A state of zeros for each parameter."""
-        tensors = [Tensor(np.zeros(p.shape), constant=True) for p in self.parameters]
+        tensors = [
+            Tensor(np.zeros(p.shape), constant=True, name=f"{p.name}.{what}")
+            for p in self.parameters
+        ]
         self.state.update((f"{i}.{what}", tensor) for i, tensor in enumerate(tensors))
         return tensors
 
@@ -240,7 +243,7 @@ class Adam(Optimiser):
         self.beta1 = _fraction("beta1", beta1)
         self.beta2 = _fraction("beta2", beta2)
         self.epsilon = epsilon
-        self.n_steps = Tensor(0.0, constant=True)
+        self.n_steps = Tensor(0.0, constant=True, name="n_steps")
         self.state["n_steps"] = self.n_steps
         self.mean = self._zeros("mean")
         self.mean_square = self._zeros("mean_square")

@@ -142,6 +142,7 @@ class _Placer:
             if by_copy or not (self.in_place and self._fits_home(value, state)):
                 value = self._append_copy(value, state.label)
             self.homes[value] = state
+            value.label = value.label or state.label
             writes.append((state, value))
         self.program.writes = writes
 
