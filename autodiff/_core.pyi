@@ -30,7 +30,8 @@ class RowNumberError(IndexError):
         self, instruction: int, row: float, n_rows: int, step: int | None = None
     ) -> None: ...
 
-class Lock: ...
+class Lock:
+    def join(self, other: Lock) -> None: ...
 
 class Program:
     arena_size: int

@@ -21,7 +21,9 @@ Nothing here recurses, and every walk is linear in the number of edges.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,6 +70,10 @@ def new_epoch() -> int:
 
 _unsettled: dict[Any, None] = {}
 
+_recording = threading.RLock()
+"""Held by a thread that records a step: the tensors of the step hold no numbers meanwhile."""
+_records = threading.local()
+
 
 def defer(settle: Callable[[], None]) -> None:
     """Call `settle` before the next pass over any graph.
@@ -79,9 +85,24 @@ def defer(settle: Callable[[], None]) -> None:
 
 
 def settle() -> None:
-    """Take note of what replayed steps have written."""
-    while _unsettled:
-        _unsettled.popitem()[0]()
+    """Take note of what replayed steps have written; in a recording, once it is over."""
+    if _unsettled and not getattr(_records, "now", False):
+        with _recording:
+            while _unsettled:
+                _unsettled.popitem()[0]()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Record within a ``with`` block: no other thread records, or settles, meanwhile."""
+    with _recording:
+        settle()
+        before = getattr(_records, "now", False)
+        _records.now = True
+        try:
+            yield
+        finally:
+            _records.now = before
 
 
 # ---- walks ----------------------------------------------------------------------------

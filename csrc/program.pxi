@@ -65,19 +65,60 @@ class RowNumberError(IndexError):
         self.step = step
 
 
-cdef class Lock:
-    """Programs with the same lock exclude each other: for those that share buffers."""
+cdef struct Cell:
+    PyThread_type_lock lock
+    Cell* next  # of a lock that has joined another one
 
-    cdef PyThread_type_lock lock
+
+cdef class Lock:
+    """Programs with the same lock exclude each other: for those that share buffers.
+
+    ``lock.join(other)`` makes two locks one, also for programs that are loaded already.
+    """
+
+    cdef Cell cell
+    cdef Lock joined  # keeps the next cell alive
 
     def __cinit__(self):
-        self.lock = PyThread_allocate_lock()
-        if self.lock == NULL:
+        self.cell.lock = PyThread_allocate_lock()
+        if self.cell.lock == NULL:
             raise MemoryError
 
     def __dealloc__(self):
-        if self.lock != NULL:
-            PyThread_free_lock(self.lock)
+        if self.cell.lock != NULL:
+            PyThread_free_lock(self.cell.lock)
+
+    def join(self, Lock other not None):
+        """Be the same lock as `other` from now on; waits until both are free.
+
+        Two threads may not join locks at the same time.
+        """
+        cdef PyThread_type_lock held, theirs
+        cdef Lock last = self, target = other
+        while last.joined is not None:
+            last = last.joined
+        while target.joined is not None:
+            target = target.joined
+        if last is target:
+            return
+        with nogil:
+            held = last.acquire()
+            theirs = target.acquire()
+        last.joined = target
+        last.cell.next = &target.cell
+        PyThread_release_lock(theirs)
+        PyThread_release_lock(held)
+
+    cdef PyThread_type_lock acquire(self) noexcept nogil:
+        """Wait for the lock at the end of the chain; it is to be released."""
+        cdef Cell* cell = &self.cell
+        while True:
+            while cell.next != NULL:
+                cell = cell.next
+            PyThread_acquire_lock(cell.lock, WAIT_LOCK)
+            if cell.next == NULL:
+                return cell.lock
+            PyThread_release_lock(cell.lock)  # it joined another one meanwhile
 
 
 cdef struct Call:
@@ -274,16 +315,17 @@ cdef class Program:
         cdef void* room[CALL_ROOM]
         cdef Call call
         cdef ad_fault fault
+        cdef PyThread_type_lock held
         cdef void* work = self.prepare(&call, room)
         try:
             self.accept(&call, arguments)
             results = self.make_results(&call, -1)
             with nogil:
-                PyThread_acquire_lock(self.lock.lock, WAIT_LOCK)
+                held = self.lock.acquire()
                 ad_program_bind(&self.program, call.argument)
                 fault = ad_program_run(&self.program)
                 ad_program_copy_results(&self.program, call.result)
-                PyThread_release_lock(self.lock.lock)
+                PyThread_release_lock(held)
             if fault.instruction >= 0:
                 raise RowNumberError(fault.instruction, fault.row, fault.n_rows)
             self.fill_numbers(&call, results)
@@ -302,6 +344,7 @@ cdef class Program:
         cdef void* room[CALL_ROOM]
         cdef Call call
         cdef ad_fault fault
+        cdef PyThread_type_lock held
         cdef ptrdiff_t step = 0, last, chunk = 1
         cdef double start, took
         cdef void* work
@@ -314,13 +357,13 @@ cdef class Program:
             while step < n_steps:
                 last = min(step + chunk, n_steps)
                 with nogil:
-                    PyThread_acquire_lock(self.lock.lock, WAIT_LOCK)
+                    held = self.lock.acquire()
                     start = ad_clock()
                     fault = ad_program_scan(
                         &self.program, &step, last, call.argument, call.now, call.result,
                         call.to)
                     took = ad_clock() - start
-                    PyThread_release_lock(self.lock.lock)
+                    PyThread_release_lock(held)
                 if fault.instruction >= 0:
                     raise RowNumberError(
                         fault.instruction, fault.row, fault.n_rows, step)
@@ -343,6 +386,7 @@ cdef class Program:
         cdef void* room[CALL_ROOM]
         cdef Call call
         cdef ad_fault fault
+        cdef PyThread_type_lock held
         cdef double* nanoseconds
         cdef void* work = self.prepare(&call, room)
         try:
@@ -351,10 +395,10 @@ cdef class Program:
             nanoseconds = ad_data(<PyObject*>least)
             for _ in range(repeats):
                 with nogil:
-                    PyThread_acquire_lock(self.lock.lock, WAIT_LOCK)
+                    held = self.lock.acquire()
                     ad_program_bind(&self.program, call.argument)
                     fault = ad_program_profile(&self.program, nanoseconds)
-                    PyThread_release_lock(self.lock.lock)
+                    PyThread_release_lock(held)
                 if fault.instruction >= 0:
                     raise RowNumberError(fault.instruction, fault.row, fault.n_rows)
             return least.tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -29,6 +30,7 @@ class Executor(Protocol):
         ...
 
 
+_loading = threading.Lock()
 _locks: weakref.WeakKeyDictionary[Tensor, Any] = weakref.WeakKeyDictionary()
 
 
@@ -41,9 +43,10 @@ def load(code: Code, tensors: Sequence[Tensor]) -> Executor:
         from autodiff import _core
     except ImportError:
         return Emulator(code)
-    lock = next((_locks[t] for t in tensors if t in _locks), None) or _core.Lock()
-    for tensor in tensors:
-        _locks[tensor] = lock
+    with _loading:
+        lock = next((_locks[t] for t in tensors if t in _locks), None) or _core.Lock()
+        for tensor in tensors:
+            _locks.setdefault(tensor, lock).join(lock)
     return _core.Program(
         code.arena_size, code.arguments, code.buffers, code.instructions, code.results, lock
     )

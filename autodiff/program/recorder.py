@@ -94,15 +94,16 @@ class Recorder:
     @contextmanager
     def recording(self) -> Iterator[None]:
         """Record what happens within a ``with`` block; then leave no trace of it."""
-        graph.new_epoch()
-        try:
-            with use_backend(self), graph.observe(_Watch(self)):
-                yield
-        except BaseException:
-            self._restore(failed=True)
-            raise
-        else:
-            self._restore(failed=False)
+        with graph.alone():
+            graph.new_epoch()
+            try:
+                with use_backend(self), graph.observe(_Watch(self)):
+                    yield
+            except BaseException:
+                self._restore(failed=True)
+                raise
+            else:
+                self._restore(failed=False)
 
     def remember(self, node: Node) -> None:
         """Note what a node holds before the recording changes it."""
