@@ -388,6 +388,16 @@ def test_words_and_flags_are_part_of_the_signature() -> None:
     assert len(seen) == 3
 
 
+def test_words_by_name_are_part_of_the_signature() -> None:
+    @autodiff.compile
+    def step(x: Any, mode: str = "down") -> Any:
+        return x + 1 if mode == "up" else x - 1
+
+    assert step(1.0, mode="up") == 2.0
+    assert step(1.0) == 0.0
+    assert step(1.0, mode="up") == 2.0
+
+
 def test_no_arguments_and_no_results() -> None:
     w = Tensor(1.0)
 
