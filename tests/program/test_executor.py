@@ -564,10 +564,10 @@ MALFORMED = {
 
 
 def malformed_surroundings() -> tuple[Any, ...]:
-    """Spaces: arena 0 (16), argument 1 (4), buffer 2 (4), read-only buffer 3 (4)."""
+    """Spaces: arena 0 (16), argument 1 (4), buffer 2 (8), read-only buffer 3 (4)."""
     fixed = np.zeros(4)
     fixed.flags.writeable = False
-    return 16, [(4,)], [np.zeros(4), fixed]
+    return 16, [(4,)], [np.zeros(8), fixed]
 
 
 @pytest.mark.parametrize("instruction", list(MALFORMED.values()), ids=list(MALFORMED))
@@ -856,30 +856,31 @@ def busy_switching() -> Iterator[None]:
 
 @pytest.mark.usefixtures("busy_switching")
 def test_threads_that_share_a_program_see_no_torn_results():
-    n = 3000
+    n = 50_000  # so long that threads do meet in it
     program = square_sum((n,))
 
     def work(i: int) -> None:
         x = np.full(n, float(i + 1))
-        for _ in range(300):
+        for _ in range(100):
             total, copy = program.run(x)
             assert total == n * (i + 1) ** 2
             assert (copy == i + 1).all()
-        totals, copies = program.scan(100, np.tile(x, (100, 1)))
+        totals, copies = program.scan(20, np.tile(x, (20, 1)))
         assert (totals == n * (i + 1) ** 2).all()
         assert (copies == i + 1).all()
+        assert len(program.profile(20, x)) == 2
 
     hammer(work)
 
 
 @pytest.mark.usefixtures("busy_switching")
 def test_programs_with_a_common_lock_exclude_each_other():
-    n, rounds = 1000, 500
+    n, rounds = 10_000, 200
     lock = core.Lock()
     state = np.zeros(n)
     one = [("run", (n,), [((1, 0), (1,)), ((2, 0), (0,))], [("add", 0, 1, None, 0)])]
     programs = [
-        core.Program(0, [], [state, np.array([y])], one * 3, [((1, 0), (n,))], lock)
+        core.Program(0, [], [state, np.array([y])], one * 10, [((1, 0), (n,))], lock)
         for y in (1.0, 2.0)
     ]
     assert all(program.lock is lock for program in programs)
@@ -888,27 +889,38 @@ def test_programs_with_a_common_lock_exclude_each_other():
         for k in range(rounds):
             (seen,) = programs[i % 2].run()
             assert np.ptp(seen) == 0.0
-            if k % 100 == 0:
+            if k % 50 == 0:
                 programs[i % 2].scan(3)
 
     hammer(work)
-    scans = 3 * len(range(0, rounds, 100))
-    np.testing.assert_array_equal(state, 2 * (3 * 1.0 + 3 * 2.0) * (rounds + scans))
+    scans = 3 * len(range(0, rounds, 50))
+    np.testing.assert_array_equal(state, 2 * (10 * 1.0 + 10 * 2.0) * (rounds + scans))
 
 
-def test_the_gil_is_released():
-    program, _ = counter(steps_per_call=100)
-    n = 20_000
-    ticks = 0
+@pytest.mark.parametrize("method", ["run", "scan", "profile"])
+def test_the_gil_is_released(method):
+    program, _ = counter(steps_per_call=100_000)  # some milliseconds
+    arguments = {"run": (1.0,), "scan": (1, np.ones(1)), "profile": (1, 1.0)}[method]
+    ticks: list[int] = []
     done = threading.Event()
 
-    def scan() -> None:
-        program.scan(n, np.ones(n))
+    def work() -> None:
+        for _ in range(3):
+            start = len(ticks)
+            getattr(program, method)(*arguments)
+            meanwhile.append(len(ticks) - start)
         done.set()
 
-    thread = threading.Thread(target=scan)
-    thread.start()
-    while not done.is_set():
-        ticks += 1
-    thread.join()
-    assert ticks > 1000
+    meanwhile: list[int] = []
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(10.0)  # nobody takes the GIL from the main thread
+    try:
+        thread = threading.Thread(target=work)
+        thread.start()
+        while not done.is_set():
+            ticks.append(0)
+            time.sleep(0.0)
+        thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert max(meanwhile) > 100
