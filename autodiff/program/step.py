@@ -18,6 +18,7 @@ from autodiff.program.listing import instruction_lines, listing
 from autodiff.program.load import Executor, load
 from autodiff.program.lower import Code, lower
 from autodiff.program.passes import LOWERING_OPTIONS, PASSES, improve
+from autodiff.program.picture import program_dot
 from autodiff.program.recorder import Recorder
 from autodiff.program.structure import Leaf, Structure, flatten, map_leaves, rebuild
 from autodiff.program.verify import verify_code
@@ -218,6 +219,10 @@ class CompiledStep:
     def program(self, *positional: Any, **named: Any) -> str:
         """The program for arguments of these shapes as text, an instruction a line."""
         return listing(self.recording(*positional, **named))
+
+    def graph(self, *positional: Any, **named: Any) -> str:
+        """The program for arguments of these shapes as DOT text, a box an instruction."""
+        return program_dot(self.recording(*positional, **named))
 
     def profile(
         self, *positional: Any, repeats: int = 100, by: str = "instruction", **named: Any

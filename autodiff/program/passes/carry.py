@@ -35,7 +35,7 @@ class Carried:
 
 def carry(program: Program) -> Carried | None:
     """The program with packed weights carried from step to step; None if there are none."""
-    updates = {state: value for state, value in program.writes}
+    updates = dict(program.writes)
     uses = program.uses()
     before, after = Program(), Program()
     new: dict[Value, Value] = {}
