@@ -25,10 +25,10 @@ def main(argv: list[str] | None = None) -> None:
     print(f"autodiff {autodiff.__version__}, back end: {autodiff.get_backend().name}")
 
     print("\nLSTM 2-15-2, 5 unrolled steps, learns to go round a circle")
-    trigonometric.main([*quick, "--plot", os.path.join(args.out, "trigonometric.png")])
+    trigonometric.main([*quick, "--compare", "--plot", os.path.join(args.out, "trigonometric.png")])
 
     print(f"\nvariational auto-encoder, 200 digits{' of MNIST' if digits else ''}")
-    vae.main([*quick, "--small", *digits, "--plot", os.path.join(args.out, "vae.png")])
+    vae.main([*quick, "--compare", "--small", *digits, "--plot", os.path.join(args.out, "vae.png")])
 
     print(f"\n{time.perf_counter() - start:.1f} s in all")
 

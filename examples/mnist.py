@@ -71,6 +71,7 @@ def main(argv: list[str] | None = None) -> Result:
     rate = Tensor(POST_RATE, constant=True, name="rate")
     optimiser = (optim.SGD if args.post else optim.Adam)(network, rate)
 
+    @autodiff.compile
     def step(images, classes):
         x.assign(images)
         target.assign(classes)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from collections.abc import Iterator, Sequence
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
 
 from tqdm import tqdm
 
-__all__ = ["cosine", "epochs", "parse", "progress"]
+import autodiff
+
+__all__ = ["compare", "cosine", "epochs", "parse", "progress"]
 
 
 def parse(
@@ -23,6 +27,7 @@ def parse(
     parser.add_argument("--quick", action="store_true", help="a few epochs only")
     parser.add_argument("--epochs", type=_positive, metavar="N")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--compare", action="store_true", help="also time the step eagerly")
     parser.add_argument("--plot", metavar="FILE.png", help="draw the result into this file")
     if mnist:
         parser.add_argument(
@@ -58,3 +63,24 @@ def progress(n_epochs: int, text: str) -> Iterator[int]:
 def cosine(rate: float, done: int, total: int) -> float:
     """A rate that falls from `rate` to 0 along half a cosine."""
     return rate * 0.5 * (1.0 + math.cos(math.pi * done / total))
+
+
+def compare(step: autodiff.CompiledStep, *arguments: object) -> None:
+    """Print what the same step takes eagerly and replayed. It moves the weights."""
+    times = {}
+    for name in ("reference", "compiled"):
+        if name in autodiff.available_backends():
+            with autodiff.use_backend(name):
+                times[f"eager, back end {name}"] = _seconds(step.function, *arguments)
+    times["replayed"] = _seconds(step, *arguments)
+    print("a step: " + "; ".join(f"{name} {t * 1e6:,.0f} µs" for name, t in times.items()))
+
+
+def _seconds(step: Callable[..., object], *arguments: object) -> float:
+    """The median of 50 calls."""
+    times = []
+    for _ in range(50):
+        start = time.perf_counter()
+        step(*arguments)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)

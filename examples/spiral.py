@@ -70,6 +70,7 @@ def main(argv: list[str] | None = None) -> Result:
     rate = Tensor(POST_RATE, constant=True, name="rate")
     optimiser = (optim.SGD if args.post else optim.Adam)(network, rate)
 
+    @autodiff.compile
     def step(points, classes):
         x.assign(points)
         target.assign(classes)

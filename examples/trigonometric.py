@@ -60,6 +60,7 @@ def main(argv: list[str] | None = None) -> Result:
     method = optim.SGD if args.post else optim.Adam
     optimiser = method([*lstm.parameters(), *readout.parameters()], rate)
 
+    @autodiff.compile
     def step(window, target):
         for x, point in zip(inputs, window, strict=True):
             x.assign(point)
@@ -114,6 +115,8 @@ def main(argv: list[str] | None = None) -> Result:
     print(f"loss of the first epoch {losses[0]:.3g}, of the last {losses[-1]:.3g}")
     print(f"closed loop: {N_GENERATED} points from {N_STEPS}, RMSE {rmse:.4f}")
     print(f"{seconds:.1f} s, {seconds / n_epochs / len(windows) * 1e6:.0f} µs a step")
+    if args.compare:
+        options.compare(step, windows[0][:, None], nexts[0])
     if args.plot:
         import pictures
 

@@ -72,6 +72,7 @@ def main(argv: list[str] | None = None) -> Result:
     rate = Tensor(first_rate, constant=True, name="rate")
     optimiser = (optim.SGD if args.post else optim.Adam)(vae, rate)
 
+    @autodiff.compile
     def step(images, sample):
         x.assign(images)
         noise.assign(sample)
@@ -102,6 +103,8 @@ def main(argv: list[str] | None = None) -> Result:
     print(f"loss of the first epoch {losses[0]:.2f}, of the last {losses[-1]:.2f}")
     print(f"bound on {len(test.x)} test digits: {bounds[-1]:.2f} nats a digit")
     print(f"{seconds:.1f} s, {seconds / n_steps * 1e6:.0f} µs a step of {n_batch}")
+    if args.compare:
+        options.compare(step, digits[:n_batch], fixed[:n_batch])
     if args.plot:
         import pictures
 
