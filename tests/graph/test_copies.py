@@ -88,7 +88,7 @@ def test_what_reads_it_is_not_copied_along(copier: Copier) -> None:
 @copiers
 def test_a_long_chain(copier: Copier) -> None:
     x = node = Tensor(1.0)
-    for _ in range(20_000 if copier in (copy.deepcopy, COPIERS[-1]) else 3000):
+    for _ in range(10_000 if copier in (copy.deepcopy, COPIERS[-1]) else 2000):
         node = autodiff.negative(node)
     twin_x, twin = copier((x, node))
     twin.backward()
@@ -139,13 +139,13 @@ class Unpicklable:
 
 
 @pytest.mark.parametrize("how", [copy.deepcopy, pickle.dumps])
-@pytest.mark.parametrize("fails_at", [1, 2500, 4999])
+@pytest.mark.parametrize("fails_at", [1, 1999])
 def test_a_copy_that_failed_does_not_spoil_the_next(how: Copier, fails_at: int) -> None:
     x = node = Tensor(1.0)
-    for _ in range(5000):
+    for _ in range(2000):
         node = autodiff.negative(node)
     chain = autodiff.graph.ancestors([node])
-    for again in (chain[-1], chain[4998], chain[2600], chain[2400], x):
+    for again in (chain[-1], chain[1998], chain[1500], x):
         chain[fails_at].where = Unpicklable()  # type: ignore[assignment]
         with pytest.raises(TypeError, match="not this one"):
             how(node)
