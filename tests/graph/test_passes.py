@@ -868,3 +868,24 @@ def test_a_reader_that_sends_again_before_the_others_is_refused() -> None:
     first.backward()
     second.backward()
     assert x.gradient == 8.0
+
+
+def test_passes_from_one_output_and_from_several_follow_each_other(backend: Backend) -> None:
+    # The first are worked out once and kept; they leave the graph as the others expect it.
+    x, w = Tensor([2.0]), Tensor([3.0])  # x is never assigned
+    h = x * w
+    loss = autodiff.square(h) + h
+    for step in range(6):
+        loss.forward()
+        extra = 10.0 * (step % 2)
+        if step % 3 == 2:
+            loss.backward()
+            extra = 0.0
+        elif extra:
+            autodiff.backward({loss: [1.0], h: [extra]})
+        else:
+            autodiff.backward({loss: [1.0]})
+        slope = 2 * h.value + 1 + extra
+        np.testing.assert_allclose(w.gradient, slope * x.value)
+        np.testing.assert_allclose(x.gradient, slope * w.value)
+        w.assign(w.value - 0.01 * w.gradient)
