@@ -152,17 +152,14 @@ class BoundOp:
     `kernel` is the back end's to fill: what it prepared for this op, or None.
     """
 
-    __slots__ = ("attributes", "kernel", "op")
+    __slots__ = ("_key", "attributes", "kernel", "name", "op")
 
     def __init__(self, op: Op, attributes: dict[str, Any]) -> None:
         self.op = op
+        self.name = op.name
         self.attributes = attributes
         self.kernel: Any = None
-
-    @property
-    def name(self) -> str:
-        """The op's name."""
-        return self.op.name
+        self._key: tuple[Any, ...] | None = None
 
     def __repr__(self) -> str:
         attributes = ", ".join(f"{k}={v!r}" for k, v in self.attributes.items())
@@ -176,7 +173,9 @@ class BoundOp:
 
     def key(self) -> tuple[Any, ...]:
         """Hashable: equal for two bound ops that compute the same."""
-        return self.op.name, *sorted(self.attributes.items())
+        if self._key is None:
+            self._key = self.name, *sorted(self.attributes.items())
+        return self._key
 
     def shape(self, *shapes: Shape) -> Shape:
         """Shape of the output for inputs of these shapes; raises ShapeError."""
@@ -333,8 +332,13 @@ def broadcast_shape(
 ) -> Shape:
     """The shape that `shapes` broadcast to by NumPy's rule; raises ShapeError."""
     first = shapes[0]
-    if all(shape == first for shape in shapes):
+    for shape in shapes:
+        if shape != first:
+            break
+    else:
         return first
+    if len(shapes) == 2 and not (first and shapes[1]):
+        return first or shapes[1]
     try:
         return np.broadcast_shapes(*shapes)
     except ValueError:

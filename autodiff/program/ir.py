@@ -32,10 +32,11 @@ class Value:
 
     kind : "argument", "state" (the buffer of a tensor), "constant" or "computed".
     buffer : of a state or constant, the array; None otherwise.
+    op : name of the op that computes it; empty for what the program is given.
     label : the name of the node it came from, for listings.
     """
 
-    __slots__ = ("buffer", "kind", "label", "producer", "shape")
+    __slots__ = ("buffer", "kind", "label", "op", "producer", "shape")
 
     def __init__(
         self, shape: Shape, kind: str, buffer: Array | None = None, label: str = ""
@@ -44,17 +45,13 @@ class Value:
         self.kind = kind
         self.buffer = buffer
         self.label = label
+        self.op = ""
         self.producer: Instruction | None = None
 
     @property
     def size(self) -> int:
         """Number of elements."""
         return math.prod(self.shape)
-
-    @property
-    def op(self) -> str:
-        """Name of the op that computes it; empty for what the program is given."""
-        return self.producer.op.name if self.producer is not None else ""
 
     @property
     def inputs(self) -> tuple[Value, ...]:
@@ -82,13 +79,21 @@ class Instruction:
     __slots__ = ("inputs", "op", "output", "rank", "source")
 
     def __init__(
-        self, op: BoundOp, inputs: Sequence[Value], label: str = "", rank: int = 0
+        self,
+        op: BoundOp,
+        inputs: Sequence[Value],
+        label: str = "",
+        rank: int = 0,
+        shape: Shape | None = None,  # of the output, if it is known
     ) -> None:
         self.op = op
         self.inputs = tuple(inputs)
         self.rank = rank
         self.source: Instruction | None = None
-        self.output = Value(op.shape(*[x.shape for x in inputs]), "computed", None, label)
+        if shape is None:
+            shape = op.shape(*[x.shape for x in inputs])
+        self.output = Value(shape, "computed", None, label)
+        self.output.op = op.name
         self.output.producer = self
 
     def __repr__(self) -> str:
@@ -139,13 +144,16 @@ class Program:
             if instruction is None:
                 continue
             if inputs_done:
-                ranks = [x.producer.rank for x in instruction.inputs if x.producer is not None]
-                instruction.rank = max(instruction.rank, *ranks, 0)
+                for x in instruction.inputs:
+                    if x.producer is not None and x.producer.rank > instruction.rank:
+                        instruction.rank = x.producer.rank
                 order.append(instruction)
             elif instruction not in seen:
                 seen.add(instruction)
                 stack.append((instruction, True))
-                stack.extend((x.producer, False) for x in reversed(instruction.inputs))
+                for x in reversed(instruction.inputs):
+                    if x.producer is not None and x.producer not in seen:
+                        stack.append((x.producer, False))
         order.sort(key=lambda instruction: instruction.rank)  # stable: still by need
         return Program(self.arguments, order, self.results, self.writes)
 
@@ -170,9 +178,23 @@ class Builder:
             self._scalars[key] = Value((), "constant", array)
         return self._scalars[key]
 
-    def emit(self, op: BoundOp, inputs: Sequence[Value], label: str = "") -> Value:
-        """Append one instruction and return what it defines."""
+    def emit(
+        self,
+        op: BoundOp,
+        inputs: Sequence[Value],
+        label: str = "",
+        old: Instruction | None = None,
+    ) -> Value:
+        """Append one instruction and return what it defines.
+
+        old : the instruction whose place it takes, of the same op and shape; it is used as it
+            is if its inputs are these.
+        """
+        if old is not None and list(old.inputs) == list(inputs):
+            self.instructions.append(old)
+            return old.output
         rank = len(self.instructions) if self.rank is None else self.rank
-        instruction = Instruction(op, inputs, label, rank)
+        shape = None if old is None else old.output.shape
+        instruction = Instruction(op, inputs, label, rank, shape)
         self.instructions.append(instruction)
         return instruction.output

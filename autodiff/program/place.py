@@ -306,7 +306,11 @@ def _copy(program: Program) -> Program:
     instructions = []
     for old in program.instructions:
         instruction = Instruction(
-            old.op, [new.get(x, x) for x in old.inputs], old.output.label, old.rank
+            old.op,
+            [new.get(x, x) for x in old.inputs],
+            old.output.label,
+            old.rank,
+            old.output.shape,
         )
         instruction.source = old
         new[old.output] = instruction.output

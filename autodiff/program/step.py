@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import gc
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from autodiff import graph
@@ -41,13 +43,14 @@ class Recording:
         without: Collection[str] = (),
     ) -> None:
         self.structure = structure
-        self.recorded, self.returned, written, touched = record(function, structure, shapes)
-        self.improved = self.recorded
-        for _, program in improve(self.recorded, without):
-            self.improved = program
-        options = {name: name not in without for name in LOWERING_OPTIONS}
-        self.code: Code = lower(self.improved, **options)
-        verify_code(self.code, self.improved)
+        with _no_collection():
+            self.recorded, self.returned, written, touched = record(function, structure, shapes)
+            self.improved = self.recorded
+            for _, program in improve(self.recorded, without):
+                self.improved = program
+            options = {name: name not in without for name in LOWERING_OPTIONS}
+            self.code: Code = lower(self.improved, **options)
+            verify_code(self.code, self.improved)
         self.executor: Executor = load(self.code, touched)
         self.written = [weakref.ref(tensor) for tensor in written]
         self.single = self.returned == 0  # the step returns one array or number
@@ -75,6 +78,21 @@ class Recording:
     def results(self, flat: Sequence[Any]) -> Any:
         """The results as the step returns them."""
         return flat[0] if self.single else map_leaves(self.returned, flat.__getitem__)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """No garbage collection meanwhile: it would look again and again at all instructions.
+
+    (An LSTM of 1000 steps is recorded in half the time.)
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def record(

@@ -79,10 +79,16 @@ class Emitter(Builder):
             if instruction.op.name == "concat":
                 self._note_parts(instruction.output)
 
-    def emit(self, op: BoundOp, inputs: Sequence[Value], label: str = "") -> Value:
+    def emit(
+        self,
+        op: BoundOp,
+        inputs: Sequence[Value],
+        label: str = "",
+        old: Instruction | None = None,
+    ) -> Value:
         """The value of `op` for these inputs, as cheaply as it is known."""
         if self.plain:
-            return super().emit(op, inputs, label)
+            return super().emit(op, inputs, label, old)
         rule = _IDENTITIES.get(op.name)
         if rule is not None:
             known = rule(self, op, inputs)
@@ -92,7 +98,7 @@ class Emitter(Builder):
         key = (op.key(), *map(id, inputs))
         value = self._known.get(key)
         if value is None:
-            value = self._fold(op, inputs) or super().emit(op, inputs, label)
+            value = self._fold(op, inputs) or super().emit(op, inputs, label, old)
             self._known[key] = value
             if value.op == "concat":
                 self._note_parts(value)
@@ -105,7 +111,10 @@ class Emitter(Builder):
             offset += part.shape[whole.attribute("axis")]
 
     def _fold(self, op: BoundOp, inputs: Sequence[Value]) -> Value | None:
-        if not all(x.kind == "constant" for x in inputs) or op.name == "broadcast_to":
+        for x in inputs:
+            if x.kind != "constant":
+                return None
+        if op.name == "broadcast_to":
             return None
         if any(x.size > _FOLD_LIMIT for x in inputs):
             return None
@@ -161,7 +170,7 @@ def rewrite(
         emitter.rank = old.rank
         value = change(emitter, old, inputs)
         if value is None:
-            value = emitter.emit(old.op, inputs, old.output.label)
+            value = emitter.emit(old.op, inputs, old.output.label, old)
         new[old.output] = value
     return program.replaced(emitter.instructions, new).in_order()
 
@@ -208,7 +217,7 @@ def substitute(program: Program, new: dict[Value, Value]) -> Program:
             else:
                 inputs = [done[x] for x in value.inputs]
                 emitter.rank = value.producer.rank
-                done[value] = emitter.emit(value.producer.op, inputs, value.label)
+                done[value] = emitter.emit(value.producer.op, inputs, value.label, value.producer)
                 stack.pop()
     return program.replaced(emitter.instructions, done).in_order()
 
