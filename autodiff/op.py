@@ -121,6 +121,10 @@ class Op:
     variadic: bool
     examples: tuple[Example, ...]
     formula: str
+    _bare: BoundOp = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_bare", BoundOp(self, {}))
 
     def __repr__(self) -> str:
         return f"<op {self.name}({'*' if self.variadic else ''}{', '.join(self.inputs)})>"
@@ -132,7 +136,7 @@ class Op:
         """This op with its attributes; without any, always the same object."""
         if attributes:
             return BoundOp(self, attributes)
-        return _BARE.get(self.name) or _BARE.setdefault(self.name, BoundOp(self, {}))
+        return self._bare
 
     def rule(self, position: int) -> BackwardRule | None:
         """The backward rule of input `position`, or None if it gets no gradient."""
@@ -198,9 +202,6 @@ class OpFunction(Protocol):
 
 OPS: dict[str, Op] = {}
 """The table: every declared op by its name."""
-
-_BARE: dict[str, BoundOp] = {}
-
 
 def _op_by_name(name: str) -> Op:
     return OPS[name]

@@ -31,15 +31,21 @@ class Sweep:
 
     def __init__(self, root: Node, order: Sequence[Node]) -> None:
         counts: dict[Node, int] = {}
+        for node in order:
+            for x, edge in zip(node.inputs, node._edges, strict=True):
+                if edge is not None:
+                    counts[x] = counts.get(x, 0) + 1
+        left = dict(counts)
         self._steps: list[tuple[Any, ...]] = []
         for node in reversed(order):
             if node is not root and node not in counts:
                 continue  # nothing is sent to it: a computed condition, or row numbers
-            targets: list[tuple[int, Node, Edge, bool]] = []
+            targets: list[tuple[int, Node, Edge, bool, int]] = []
             for position, (x, edge) in enumerate(zip(node.inputs, node._edges, strict=True)):
                 if edge is not None:
-                    targets.append((position, x, edge, x not in counts))
-                    counts[x] = counts.get(x, 0) + 1
+                    first = left[x] == counts[x]
+                    left[x] -= 1
+                    targets.append((position, x, edge, first, left[x]))
             if targets:
                 # Not the root itself: a node that holds itself would stay when its user
                 # lets it go.
@@ -78,13 +84,13 @@ class Sweep:
             sent = backward(op, reader._gradient, reader._value, values, needed)
             if observer is not None:
                 observer.backward(reader, sent)
-            for position, x, edge, first in targets:
+            for position, x, edge, first, left in targets:
                 if first:
                     x._gradient = sent[position]
                     x._round += 1
-                    x._awaited = 0
                 else:
                     x._gradient = forward(add, (x._gradient, sent[position]))
                 edge.round = x._round
+                x._awaited = left
         root._awaited = 0
         self._rounds = [x._round for x, _ in self._counts]
