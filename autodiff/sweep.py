@@ -31,15 +31,17 @@ class Sweep:
 
     def __init__(self, root: Node, order: Sequence[Node]) -> None:
         counts: dict[Node, int] = {}
-        for node in order:
+        reached: list[Node] = []
+        for node in reversed(order):
+            if node is not root and node not in counts:
+                continue  # nothing is sent to it: a computed condition, or row numbers
+            reached.append(node)
             for x, edge in zip(node.inputs, node._edges, strict=True):
                 if edge is not None:
                     counts[x] = counts.get(x, 0) + 1
         left = dict(counts)
         self._steps: list[tuple[Any, ...]] = []
-        for node in reversed(order):
-            if node is not root and node not in counts:
-                continue  # nothing is sent to it: a computed condition, or row numbers
+        for node in reached:
             targets: list[tuple[int, Node, Edge, bool, int]] = []
             for position, (x, edge) in enumerate(zip(node.inputs, node._edges, strict=True)):
                 if edge is not None:
