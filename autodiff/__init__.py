@@ -12,12 +12,15 @@ gradients backward through it::
 Entry points: :class:`Tensor`; the ops, which work on nodes and arrays alike; :func:`backward`,
 :func:`gradients`, :func:`reset`; :func:`compile`, which records a step and replays it in C;
 :func:`use_backend`. Layers are in :mod:`autodiff.nn`, update rules in :mod:`autodiff.optim`,
-pictures in :mod:`autodiff.draw`, checks in :mod:`autodiff.check`.
+pictures in :mod:`autodiff.draw`; :func:`check_gradients`, :func:`detect_anomaly`; parameters are kept
+by :mod:`autodiff.save`.
 """
 
 from __future__ import annotations
 
+from autodiff.anomaly import detect_anomaly
 from autodiff.backend import available_backends, get_backend, set_default_backend, use_backend
+from autodiff.check import check_gradients
 from autodiff.differentiate import gradients
 from autodiff.graph import backward, reset
 from autodiff.node import Node, Tensor
@@ -33,7 +36,9 @@ __all__ = [
     "Tensor",
     "available_backends",
     "backward",
+    "check_gradients",
     "compile",
+    "detect_anomaly",
     "get_backend",
     "gradients",
     "reset",
