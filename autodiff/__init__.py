@@ -12,8 +12,8 @@ gradients backward through it::
 Entry points: :class:`Tensor`; the ops, which work on nodes and arrays alike; :func:`backward`,
 :func:`gradients`, :func:`reset`; :func:`compile`, which records a step and replays it in C;
 :func:`use_backend`. Layers are in :mod:`autodiff.nn`, update rules in :mod:`autodiff.optim`,
-pictures in :mod:`autodiff.draw`; :func:`check_gradients`, :func:`detect_anomaly`; parameters are kept
-by :mod:`autodiff.save`.
+pictures in :mod:`autodiff.draw`; :mod:`autodiff.save` keeps parameters;
+:func:`check_gradients` and :func:`detect_anomaly` look for mistakes.
 """
 
 from __future__ import annotations
