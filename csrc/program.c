@@ -339,21 +339,25 @@ void ad_program_copy_results(const ad_program *program, double *const *to)
     }
 }
 
-ad_fault ad_program_scan(ad_program *program, ptrdiff_t *step, ptrdiff_t last,
+ad_fault ad_program_scan(ad_program *program, const ad_program *before,
+                         const ad_program *after, ptrdiff_t *step, ptrdiff_t last,
                          const double *const *arguments, const double **now,
                          double *const *results, double **to)
 {
+    ad_fault fault = no_fault;
+    if (before != NULL) ad_program_run(before);
     for (; *step < last; ++*step) {
         for (ptrdiff_t j = 0; j < program->n_arguments; j++)
             now[j] = arguments[j] + *step * program->arguments[j].size;
         ad_program_bind(program, now);
-        const ad_fault fault = ad_program_run(program);
-        if (fault.instruction >= 0) return fault;
+        fault = ad_program_run(program);
+        if (fault.instruction >= 0) break;
         for (ptrdiff_t j = 0; j < program->n_results; j++)
             to[j] = results[j] + *step * program->results[j].size;
         ad_program_copy_results(program, to);
     }
-    return no_fault;
+    if (after != NULL) ad_program_run(after);
+    return fault;
 }
 
 double ad_clock(void)

@@ -190,8 +190,10 @@ ad_fault ad_program_run(const ad_program *program);
 void ad_program_copy_results(const ad_program *program, double *const *to);
 
 /* Run steps *step <= i < last of stacked arguments, copying results into stacks; *step is
- * then the step that failed, or `last`. now, to: room for a pointer an argument, a result. */
-ad_fault ad_program_scan(ad_program *program, ptrdiff_t *step, ptrdiff_t last,
+ * then the step that failed, or `last`. now, to: room for a pointer an argument, a result.
+ * before, after: NULL, or programs that cannot fail, run before and after the steps. */
+ad_fault ad_program_scan(ad_program *program, const ad_program *before,
+                         const ad_program *after, ptrdiff_t *step, ptrdiff_t last,
                          const double *const *arguments, const double **now,
                          double *const *results, double **to);
 

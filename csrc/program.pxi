@@ -42,8 +42,8 @@ cdef extern from "program.h":
     ad_fault ad_program_run(const ad_program*) noexcept nogil
     void ad_program_copy_results(const ad_program*, double* const*) noexcept nogil
     ad_fault ad_program_scan(
-        ad_program*, ptrdiff_t*, ptrdiff_t, const double* const*, const double**,
-        double* const*, double**) noexcept nogil
+        ad_program*, const ad_program*, const ad_program*, ptrdiff_t*, ptrdiff_t,
+        const double* const*, const double**, double* const*, double**) noexcept nogil
     ad_fault ad_program_profile(const ad_program*, double*) noexcept nogil
     double ad_clock() noexcept nogil
 
@@ -334,12 +334,18 @@ cdef class Program:
             if work != <void*>room:
                 PyMem_Free(work)
 
-    def scan(self, Py_ssize_t n_steps, *stacked):
+    def scan(
+        self, Py_ssize_t n_steps, *stacked, Program before=None, Program after=None
+    ):
         """Run `n_steps` times; arguments and results have a leading axis of steps.
 
         Ctrl-C is looked for about every millisecond, between two steps: what is then
         raised leaves the buffers as the last finished step left them. Other programs of
         the same lock may run there, too.
+
+        before, after : programs that take and return nothing and cannot fail, for what is
+            carried from step to step: `before` runs after each such place, `after` before
+            the next one, also if a step has failed.
         """
         cdef void* room[CALL_ROOM]
         cdef Call call
@@ -348,6 +354,8 @@ cdef class Program:
         cdef ptrdiff_t step = 0, last, chunk = 1
         cdef double start, took
         cdef void* work
+        cdef const ad_program* first = surely(before)
+        cdef const ad_program* last_of_all = surely(after)
         if n_steps < 0:
             raise ValueError(f"scan: {n_steps} steps")
         work = self.prepare(&call, room)
@@ -360,8 +368,8 @@ cdef class Program:
                     held = self.lock.acquire()
                     start = ad_clock()
                     fault = ad_program_scan(
-                        &self.program, &step, last, call.argument, call.now, call.result,
-                        call.to)
+                        &self.program, first, last_of_all, &step, last, call.argument,
+                        call.now, call.result, call.to)
                     took = ad_clock() - start
                     PyThread_release_lock(held)
                 if fault.instruction >= 0:
@@ -535,3 +543,14 @@ cdef class Program:
 
     def __repr__(self):
         return f"<program of {self.program.n_code} instructions, {self.nbytes} bytes>"
+
+
+cdef const ad_program* surely(Program program) except? NULL:
+    """A program that needs nothing, hands out nothing and cannot fail; None: NULL."""
+    if program is None:
+        return NULL
+    if program.program.n_arguments or program.program.n_results:
+        raise ValueError("a program around a scan has no arguments and no results")
+    if any(kind in ("take", "scatter_rows") for kind, *_ in program.code):
+        raise ValueError("a program around a scan must not look at row numbers")
+    return &program.program

@@ -31,9 +31,21 @@ class Emulator:
             raise TypeError("arguments do not fit the program")
         return self.run(*arguments)
 
-    def scan(self, n_steps: int, *stacked: Array) -> tuple[Any, ...]:
+    def scan(
+        self,
+        n_steps: int,
+        *stacked: Array,
+        before: Emulator | None = None,
+        after: Emulator | None = None,
+    ) -> tuple[Any, ...]:
         """Run for each index of the leading axis; results are stacked."""
-        steps = [self.run(*(a[i] for a in stacked)) for i in range(n_steps)]
+        if before is not None:
+            before.run()
+        try:
+            steps = [self.run(*(a[i] for a in stacked)) for i in range(n_steps)]
+        finally:
+            if after is not None:
+                after.run()
         return tuple(
             np.array([step[k] for step in steps]).reshape(n_steps, *shape)
             for k, (_, shape) in enumerate(self.code.results)

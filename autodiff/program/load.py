@@ -21,8 +21,14 @@ class Executor(Protocol):
         """Run once."""
         ...
 
-    def scan(self, n_steps: int, *stacked: Any) -> Sequence[Any]:
-        """Run for each index of the leading axis of all arguments."""
+    def scan(
+        self, n_steps: int, *stacked: Any, before: Any = None, after: Any = None
+    ) -> Sequence[Any]:
+        """Run for each index of the leading axis of all arguments.
+
+        before, after : loaded programs without arguments and results, which are run whenever
+            others may have looked at the tensors, and whenever they may look again.
+        """
         ...
 
     def profile(self, repeats: int, *arguments: Any) -> Sequence[float]:
@@ -34,17 +40,22 @@ _loading = threading.Lock()
 _locks: weakref.WeakKeyDictionary[Tensor, Any] = weakref.WeakKeyDictionary()
 
 
-def load(code: Code, tensors: Sequence[Tensor]) -> Executor:
+def load(code: Code, tensors: Sequence[Tensor] = (), *, beside: Executor | None = None) -> Executor:
     """Load `code`, which reads and writes the buffers of `tensors`.
 
     Programs that share a tensor share a lock: they never run at the same time.
+
+    beside : a loaded program with whose tensors this one works.
     """
     try:
         from autodiff import _core
     except ImportError:
         return Emulator(code)
     with _loading:
-        lock = next((_locks[t] for t in tensors if t in _locks), None) or _core.Lock()
+        if isinstance(beside, _core.Program):
+            lock = beside.lock
+        else:
+            lock = next((_locks[t] for t in tensors if t in _locks), None) or _core.Lock()
         for tensor in tensors:
             _locks.setdefault(tensor, lock).join(lock)
     return _core.Program(

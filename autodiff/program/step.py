@@ -9,6 +9,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from autodiff import graph
@@ -19,13 +20,23 @@ from autodiff.program.ir import Program
 from autodiff.program.listing import instruction_lines, listing
 from autodiff.program.load import Executor, load
 from autodiff.program.lower import Code, lower
-from autodiff.program.passes import LOWERING_OPTIONS, PASSES, improve
+from autodiff.program.passes import LOWERING_OPTIONS, PASSES, carry, improve
 from autodiff.program.picture import program_dot
 from autodiff.program.recorder import Recorder
 from autodiff.program.structure import Leaf, Structure, flatten, map_leaves, rebuild
 from autodiff.program.verify import verify_code
 
 __all__ = ["CompiledStep", "Recording", "compile", "record"]
+
+
+@dataclass
+class Scans:
+    """What runs in a scan: the step, and what is run before and after several of them."""
+
+    code: Code
+    executor: Executor
+    before: Executor | None = None
+    after: Executor | None = None
 
 
 class Recording:
@@ -43,17 +54,38 @@ class Recording:
         without: Collection[str] = (),
     ) -> None:
         self.structure = structure
+        self.options = {name: name not in without for name in LOWERING_OPTIONS}
+        self.carries = "carry" not in without
+        self._scans: Scans | None = None
         with _no_collection():
             self.recorded, self.returned, written, touched = record(function, structure, shapes)
             self.improved = self.recorded
             for _, program in improve(self.recorded, without):
                 self.improved = program
-            options = {name: name not in without for name in LOWERING_OPTIONS}
-            self.code: Code = lower(self.improved, **options)
-            verify_code(self.code, self.improved)
+            self.code: Code = self._lower(self.improved)
         self.executor: Executor = load(self.code, touched)
         self.written = [weakref.ref(tensor) for tensor in written]
         self.single = self.returned == 0  # the step returns one array or number
+
+    def _lower(self, program: Program) -> Code:
+        code = lower(program, **self.options)
+        verify_code(code, program)
+        return code
+
+    def scans(self) -> Scans:
+        """What scans run; made by the first of them."""
+        if self._scans is None:
+            self._scans = self._make_scans()
+        return self._scans
+
+    def _make_scans(self) -> Scans:
+        with _no_collection():
+            carried = carry(self.improved) if self.carries else None
+            if carried is None:
+                return Scans(self.code, self.executor)
+            codes = [self._lower(p) for p in (carried.body, carried.before, carried.after)]
+        body, before, after = (load(code, beside=self.executor) for code in codes)
+        return Scans(codes[0], body, before, after)
 
     def settle(self) -> None:
         """Tell the graph that the written tensors have changed."""
@@ -66,12 +98,13 @@ class Recording:
                 tensor._awaited = -1
                 tensor._tick = tick
 
-    def row_error(self, error: IndexError) -> IndexRangeError:
+    def row_error(self, error: IndexError, code: Code | None = None) -> IndexRangeError:
         """What a row number that does not exist raises: it names the op and the node."""
+        code = code or self.code
         number = getattr(error, "instruction", None)
         if number is None:
             return IndexRangeError(str(error))
-        name, label = self.code.instructions[number][0], self.code.labels[number]
+        name, label = code.instructions[number][0], code.labels[number]
         node = f", node {label!r}" if label else ""
         return IndexRangeError(f"{name}: {error}{node}")
 
@@ -220,10 +253,12 @@ class CompiledStep:
             raise ShapeError(f"scan: arguments must share their leading axis; shapes: {shapes}")
         n_steps = leaves[0].shape[0]
         recording = self._recording(_without_leading(structure), [x.shape[1:] for x in leaves])
+        with self._lock:
+            scans = recording.scans()
         try:
-            flat = recording.executor.scan(n_steps, *leaves)
+            flat = scans.executor.scan(n_steps, *leaves, before=scans.before, after=scans.after)
         except IndexError as error:
-            raise recording.row_error(error) from error
+            raise recording.row_error(error, scans.code) from error
         finally:
             graph.defer(recording.settle)
         return recording.results(flat)

@@ -1,7 +1,8 @@
 """The passes that improve a program, and the order in which they run.
 
-Each is a function from program to program in a file of its own. ``fuse``, ``in_place`` and
-``reuse`` are decisions of the lowering that can be switched off in the same way.
+Each is a function from program to program in a file of its own. ``carry`` makes of the improved
+program one for scans. ``fuse``, ``in_place`` and ``reuse`` are decisions of the lowering that can
+be switched off in the same way.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from collections.abc import Callable, Collection, Iterator
 
 from autodiff.program.ir import Program
 from autodiff.program.passes.accumulate import accumulate
+from autodiff.program.passes.carry import Carried, carry
 from autodiff.program.passes.combine import combine
 from autodiff.program.passes.legalise import legalise
 from autodiff.program.passes.products import batch, pack, stack
 from autodiff.program.passes.rows import rows
 from autodiff.program.passes.simplify import simplify
 
-__all__ = ["LOWERING_OPTIONS", "PASSES", "improve"]
+__all__ = ["LOWERING_OPTIONS", "PASSES", "Carried", "carry", "improve"]
 
 _ORDER: tuple[Callable[[Program], Program], ...] = (
     simplify,
@@ -32,7 +34,10 @@ _ORDER: tuple[Callable[[Program], Program], ...] = (
 
 LOWERING_OPTIONS = ("fuse", "in_place", "reuse")
 
-PASSES: tuple[str, ...] = (*dict.fromkeys(p.__name__ for p in _ORDER), *LOWERING_OPTIONS)
+PASSES: tuple[str, ...] = (
+    *dict.fromkeys(p.__name__ for p in (*_ORDER, carry)),
+    *LOWERING_OPTIONS,
+)
 """Names of all that can be switched off."""
 
 

@@ -19,14 +19,18 @@ import numpy as np
 from autodiff.op import OPS
 from autodiff.program.fused import PRODUCT_ADD
 from autodiff.program.ir import Instruction, Program, Value
-from autodiff.program.passes.rewrite import Emitter, substitute
+from autodiff.program.passes.legalise import legalise
+from autodiff.program.passes.rewrite import CycleError, Emitter, substitute
 
 __all__ = ["Carried", "carry"]
 
 
 @dataclass
 class Carried:
-    """A program for scans: `before` fills what it carries, `after` empties it."""
+    """A program for scans: `before` fills what it carries, `after` empties it.
+
+    Between the two the tensors that are carried hold old numbers.
+    """
 
     before: Program
     body: Program
@@ -36,10 +40,9 @@ class Carried:
 def carry(program: Program) -> Carried | None:
     """The program with packed weights carried from step to step; None if there are none."""
     updates = dict(program.writes)
-    uses = program.uses()
+    writes = dict(program.writes)
     before, after = Program(), Program()
     new: dict[Value, Value] = {}
-    writes = dict(program.writes)
     emitter = Emitter()
     for instruction in program.instructions:
         pack = instruction.output
@@ -52,24 +55,28 @@ def carry(program: Program) -> Carried | None:
         packed = Value(pack.shape, "state", np.zeros(pack.shape), "packed")
         _fill(before, packed, pack.inputs, axis)
         emitter.at(update[0])
-        new[pack] = packed
-        for state in pack.inputs:
-            stop = start + state.shape[axis]
-            part = emitter.slice(packed, axis, start, stop)
-            if any(i.output is not pack and i.output is not updates[state] for i in uses[state]):
-                new[state] = part  # somebody else reads it too
-            _take(after, state, packed, part.producer)  # type: ignore[arg-type]
-            start = stop
-            del writes[state]
         rights = emitter.concat([v.inputs[2] for v in update], axis)
         _, x, _, scale = update[0].inputs
         assert update[0].producer is not None
         whole = emitter.emit(update[0].producer.op, [packed, x, rights, scale])
         writes[packed] = whole
+        new[pack] = packed
+        for state, value in zip(pack.inputs, update, strict=True):
+            stop = start + state.shape[axis]
+            new[value] = emitter.slice(whole, axis, start, stop)
+            new[state] = emitter.at(pack).slice(packed, axis, start, stop)
+            emitter.at(update[0])
+            _take(after, state, packed, new[state].producer)
+            start = stop
+            del writes[state]
     if not before.writes:
         return None
     body = Program(program.arguments, program.instructions, program.results, list(writes.items()))
-    return Carried(before, substitute(body, new), after)
+    try:
+        body = substitute(body, new)
+    except CycleError:  # one of the weights is updated with what another one has become
+        return None
+    return Carried(before, legalise(body), after)
 
 
 def _common_update(states: Sequence[Value], updates: dict[Value, Value]) -> list[Value] | None:
@@ -93,7 +100,8 @@ def _fill(program: Program, packed: Value, states: Sequence[Value], axis: int) -
     program.writes.append((packed, pack.output))
 
 
-def _take(program: Program, state: Value, packed: Value, part: Instruction) -> None:
+def _take(program: Program, state: Value, packed: Value, part: Instruction | None) -> None:
+    assert part is not None
     piece = Instruction(part.op, [packed])
     program.instructions.append(piece)
     program.writes.append((state, piece.output))
