@@ -90,6 +90,7 @@ class Recorder:
         # ordinary step too nobody waits for readers that are gone.
         self._before: weakref.WeakKeyDictionary[Node, _Held] = weakref.WeakKeyDictionary()
         self._assigned: dict[Tensor, Recorded] = {}
+        self._start = next(graph.ticks)
 
     @contextmanager
     def recording(self) -> Iterator[None]:
@@ -244,6 +245,24 @@ class Recorder:
         return recorded
 
     # ---- the program ------------------------------------------------------------------
+
+    def forget_locals(self) -> None:
+        """Take tensors that the step has made, and that nobody has kept, for what they are.
+
+        They are no state: every run makes them anew, with the numbers that they began with.
+        """
+        made = [
+            (weakref.ref(t), self._tensors.pop(t), self._assigned.pop(t, None))
+            for t in tuple(self._tensors)
+            if t._serial > self._start
+        ]
+        for reference, buffer, assigned in made:
+            if (kept := reference()) is not None:
+                self._tensors[kept] = buffer
+                if assigned is not None:
+                    self._assigned[kept] = assigned
+            elif buffer is not None:
+                self._array(buffer).kind = "constant"
 
     def program(self, results: Sequence[Any]) -> Program:
         """What was recorded, with these results; to be called within the recording."""

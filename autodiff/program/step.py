@@ -137,8 +137,7 @@ def record(
     """
     recorder = Recorder()
     with recorder.recording():
-        recorded = iter([recorder.argument(shape) for shape in shapes])
-        positional, named = rebuild(structure, recorded)
+        positional, named = rebuild(structure, iter(list(map(recorder.argument, shapes))))
         returned = function(*positional, **named)
         results: list[Any] = []
 
@@ -147,6 +146,8 @@ def record(
             return len(results) - 1
 
         numbers = map_leaves(returned, collect)
+        del positional, named, returned
+        recorder.forget_locals()
         program = recorder.program(results)
     return program, numbers, recorder.written, recorder.tensors
 

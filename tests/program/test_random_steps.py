@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import autodiff
 from autodiff import Tensor, ops
 from autodiff.node import Node
+from autodiff.program.passes import PASSES
 
 Entry = tuple[int, int, int, int]
 
@@ -227,6 +228,77 @@ def calls() -> list[tuple[Any, ...]]:
     ]
 
 
+class Cell:
+    """One step of a random recurrence: rows (B, n) with weights that all steps share."""
+
+    def __init__(self, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> None:
+        self.weights = weights
+        self.biases = biases
+
+    def __call__(self, entries: Sequence[Entry], x: Any, state: Sequence[Any]) -> list[Any]:
+        values = [x, *state]
+        for what, i, j, k in entries:
+            a, b = (values[-1 - n % len(values)] for n in (i, j))
+            w, bias = self.weights[k % 3], self.biases[k % 2]
+            made: list[Any] = []
+            if what % 9 < 3 and a.shape[-1] == w.shape[0]:
+                made = [a @ w]
+            elif what % 9 == 3 and a.shape[-1] == 4:
+                made = [a @ w for w in self.weights]  # gates
+            elif what % 9 == 4 and a.shape[-1] == 4:
+                made = [ops.tanh(a + bias)]
+            elif what % 9 == 5 and a.shape == b.shape:
+                made = [[ops.multiply, ops.subtract, ops.add][k % 3](a, b)]
+            elif what % 9 == 6:
+                made = [ops.concat([a[:, :2], b[:, -2:]], axis=1)]
+            elif what % 9 == 7 and a.shape[-1] == 4:
+                made = [ops.tanh(a @ self.weights[k % 3].T)]
+            elif what % 9 == 8:
+                made = [ops.sigmoid(a), a[:, ::-1]][k % 2 :][:1]
+            values += made
+        wide = [ops.tanh(v) for v in values[::-1] if v.shape == state[0].shape]
+        return wide[: len(state)]
+
+
+def recurrence(entries: Sequence[Entry], n_steps: int, n_batch: int, how: int) -> Builder:
+    def build() -> Any:
+        rng = np.random.default_rng(5)
+        weights = [Tensor(0.4 * rng.normal(size=(4, 4))) for _ in range(3)]
+        biases = [Tensor(0.4 * rng.normal(size=(1, 4))) for _ in range(2)]
+        start = [Tensor(rng.normal(size=(n_batch, 4)), constant=True) for _ in range(2)]
+        parameters = [*weights, *biases]
+        cell = Cell(weights, biases)
+
+        def step(xs: Any, targets: Any) -> Any:
+            state, outputs = list(start), []
+            loss: Any = 0.0
+            for x, target in zip(xs, targets, strict=True):
+                # Also steps that do not depend on each other: they can be batched.
+                state = cell(entries, ops.add(x, 0.0), start if how % 2 else state)
+                y = state[0] @ weights[0] + biases[0]
+                outputs.append(y)
+                loss = loss + ops.square(y - target).sum()
+            autodiff.backward(loss)
+            for p in parameters:
+                if p.has_gradient:
+                    p.assign(p.value - 0.05 * p.gradient)
+                    p.reset()
+            if how % 3 == 0:
+                for tensor, last in zip(start, state, strict=True):
+                    tensor.assign(last)
+            return loss, outputs[-1], ops.concat(outputs, axis=0)
+
+        return step, [*parameters, *start]
+
+    return build
+
+
+def recurrence_calls(n_steps: int, n_batch: int) -> list[tuple[Any, ...]]:
+    rng = np.random.default_rng(6)
+    shape = (n_steps, n_batch, 4)
+    return [(rng.normal(size=shape), rng.normal(size=shape)) for _ in range(2)]
+
+
 numbers = st.integers(0, 30)
 entries = st.lists(st.tuples(numbers, numbers, numbers, numbers), min_size=3, max_size=25)
 
@@ -247,3 +319,21 @@ def test_long_random_steps(seed: int) -> None:
 @settings(max_examples=10)
 def test_random_steps_with_a_pass_off(entries: list[Entry], without: tuple[str, ...]) -> None:
     check(builder(entries), *calls(), variants=[without], rtol=1e-9)
+
+
+@given(
+    st.lists(st.tuples(numbers, numbers, numbers, numbers), min_size=2, max_size=8),
+    st.integers(1, 5),
+    st.integers(1, 4),
+    st.integers(0, 5),
+    st.sampled_from([(), (), PASSES, *EACH_OFF]),
+)
+def test_random_recurrences(
+    entries: list[Entry], n_steps: int, n_batch: int, how: int, without: tuple[str, ...]
+) -> None:
+    check(
+        recurrence(entries, n_steps, n_batch, how),
+        *recurrence_calls(n_steps, n_batch),
+        variants=[without],
+        rtol=1e-9,
+    )

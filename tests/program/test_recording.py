@@ -315,6 +315,36 @@ def test_a_tensor_without_a_value_is_made_by_the_step() -> None:
     assert h.value.tolist() == [2.0, 3.0]
 
 
+def test_tensors_made_by_the_step_are_made_anew_by_every_run() -> None:
+    def build() -> Any:
+        def step(x: Any) -> Any:
+            total = Tensor(np.zeros(3))
+            for _ in range(2):
+                total.assign(total.value + x)
+            copy = Tensor(x)
+            copy.assign(copy.value * 2.0)
+            return total, copy.value
+
+        return step, []
+
+    check(build, (np.ones(3),), (np.ones(3),), (np.ones(3),))
+
+
+def test_tensors_made_by_the_step_and_kept_are_state() -> None:
+    kept: list[Tensor] = []
+
+    @autodiff.compile
+    def step(x: Any) -> Any:
+        if not kept:
+            kept.append(Tensor(np.zeros(3)))
+        kept[0].assign(kept[0].value + x)
+        return kept[0]
+
+    step(np.ones(3))
+    assert step(np.ones(3)).tolist() == [2.0] * 3
+    assert kept[0].value.tolist() == [2.0] * 3
+
+
 def test_constants_are_captured() -> None:
     captured = np.array([1.0, 2.0])
 
