@@ -16,7 +16,7 @@ DEMO_VENV := $(or $(wildcard $(VENV)/.dev),$(VENV)/.examples)
 # Two BLAS thread pools on small matrices cost more than they give.
 ONE_THREAD := OPENBLAS_NUM_THREADS=1
 
-.PHONY: help demo test lint sanitize wheel-test bench build clean
+.PHONY: help demo test lint sanitize wheel-test bench bench-peers build clean
 .NOTPARALLEL:
 
 help: ## list what can be made
@@ -36,8 +36,11 @@ lint: $(VENV)/.dev ## ruff, mypy, cython-lint
 	$(BIN)/mypy
 	$(if $(wildcard csrc/*.pyx csrc/*.pxd),$(BIN)/cython-lint --no-pycodestyle csrc)
 
-bench: $(VENV)/.dev ## our numbers; ARGS goes to python -m benchmarks
+bench: $(VENV)/.dev ## our numbers against NumPy and C; ARGS='--quick --only lstm-post'
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-peers: $(VENV)/.dev .venv-peers/.peers ## the same with PyTorch, JAX and others, in .venv-peers
+	$(BIN)/python -m benchmarks --peers .venv-peers/bin/python $(ARGS)
 
 build: $(VENV)/.dev ## compile the extension in place again, only what changed
 	$(BIN)/python setup.py --quiet build_ext --inplace
@@ -71,7 +74,7 @@ sanitize: .venv-sanitize/.python ## the tests with address and undefined-behavio
 	cd build/sanitize && $(SANITIZER) $(ONE_THREAD) ../../.venv-sanitize/bin/python -m pytest --capture=sys $(ARGS)
 
 clean: ## remove whatever was made
-	rm -rf $(VENV) .venv-sanitize build dist $(OUT) *.egg-info csrc/_core.c autodiff/_core*.so
+	rm -rf $(VENV) .venv-sanitize .venv-peers build dist $(OUT) *.egg-info csrc/_core.c autodiff/_core*.so
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -115,4 +118,9 @@ $(VENV)/.examples: $(SOURCES) | $(VENV)/.python
 $(VENV)/.dev: $(SOURCES) | $(VENV)/.python
 	@echo "building autodiff and installing what tests and checks need (a minute or two, once)"
 	@$(PIP) install --no-build-isolation --editable ".[test,lint]"
+	@touch $@
+
+.venv-peers/.peers: benchmarks/peers/requirements.txt | $(VENV)/.python .venv-peers/.python
+	@echo "installing the rivals, one by one (some minutes, once)"
+	@$(BIN)/python -m benchmarks.peers.install .venv-peers/bin/python
 	@touch $@

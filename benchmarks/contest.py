@@ -11,7 +11,6 @@ import os
 import select
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.peers.install import absent
 from benchmarks.workloads import WORKLOADS
 
 __all__ = ["OURS", "PEERS", "Entry", "Worker", "contest", "environment", "median_and_spread"]
@@ -82,7 +82,8 @@ def environment(n_threads: int) -> dict[str, str]:
         variables[f"{name}_NUM_THREADS"] = str(n_threads)
     if n_threads == 1:
         variables["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
-    variables["PYTHONPATH"] = str(ROOT)
+    paths = [str(ROOT), *variables.get("PYTHONPATH", "").split(os.pathsep)]
+    variables["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     variables["PYTHONWARNINGS"] = "ignore"
     return variables
 
@@ -164,8 +165,11 @@ def contest(
 ) -> dict[str, dict[str, Any]]:
     """All entries on one workload; a record for each key, with "times" or a "reason".
 
+    The first entry's numbers are those that the others must reproduce.
+
     pythons : the interpreter for {ours: False, rivals: True}.
     """
+    missing = absent(pythons.get(True))
     records: dict[str, dict[str, Any]] = {}
     workers: dict[str, Worker] = {}
     chosen = WORKLOADS[workload].shrunk() if shrunk else WORKLOADS[workload]
@@ -194,7 +198,8 @@ def contest(
                 options=entry.options,
             )
             if "error" in answer:
-                record["reason"] = answer["error"]
+                library = {"sklearn": "scikit-learn"}.get(entry.library or "", entry.library)
+                record["reason"] = missing.get(library or "", answer["error"])
                 record["does_not_fit"] = answer.get("does_not_fit", False)
                 worker.quit()
                 continue
@@ -230,22 +235,3 @@ def contest(
         elif not record.get("does_not_fit"):
             say(f"  {key:28} {record['reason']}")
     return records
-
-
-def main() -> None:
-    """A contest from the command line, for trying."""
-    workload, peers = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None
-    n_threads = int(sys.argv[3]) if len(sys.argv) > 3 else 1
-    pythons = {False: sys.executable, **({True: peers} if peers else {})}
-    contest(
-        workload,
-        [*OURS, *(PEERS if peers else [])],
-        n_threads=n_threads,
-        pythons=pythons,
-        rounds=5,
-        seconds=0.05,
-    )
-
-
-if __name__ == "__main__":
-    main()

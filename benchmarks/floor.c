@@ -103,11 +103,10 @@ typedef struct {
     double d[W];       /* output bias */
 } lstm_weights;
 
-double lstm_step(lstm_weights *restrict p, int n_steps, const double *x, const double *target,
-                 double rate)
+static double lstm_step(lstm_weights *restrict p, int n_steps, const double *x,
+                        const double *target, double rate)
 {
-    static _Thread_local double z[T_MAX][ROWS + 6], a[T_MAX][G], c[T_MAX + 1][P], tc[T_MAX][P],
-        h[T_MAX][P], da[T_MAX][G], e[T_MAX][O];
+    double z[T_MAX][I], a[T_MAX][G], c[T_MAX][P], tc[T_MAX][P], h[T_MAX][P], da[T_MAX][G], e[T_MAX][O];
     double loss = 0.0;
     vec hv[2] = {all(0.0), all(0.0)}, cv[2] = {all(0.0), all(0.0)};
     for (int t = 0; t < n_steps; t++) {
@@ -298,12 +297,12 @@ INLINE void descend(double *restrict b, const double *dy, int n, double rate)
 }
 
 /* `mask`: 1 for real latent dimensions, 0 for padding; there are no padding pixels. */
-double vae_step(vae_weights *p, const double *x, const double *noise, const double *mask,
-                double rate)
+static double vae_step(vae_weights *p, const double *x, const double *noise, const double *mask,
+                       double rate)
 {
-    static _Thread_local double hidden[H_MAX], mean[K_MAX], logvar[K_MAX], latent[K_MAX],
-        sigma[K_MAX], dl[N_MAX], dlatent[K_MAX], dmean[K_MAX], dlogvar[K_MAX], dh[H_MAX],
-        dh2[H_MAX];
+    double hidden[H_MAX], mean[K_MAX], logvar[K_MAX], latent[K_MAX], sigma[K_MAX], dl[N_MAX];
+    double dmean[K_MAX], dlogvar[K_MAX];
+    double dlatent[K_MAX] = {0.0}, dh[H_MAX] = {0.0}, dh2[H_MAX] = {0.0};
     const int n = p->n, h = p->h, k = p->k;
     product(hidden, x, p->w1, p->b1, n, h);
     for (int j = 0; j < h; j += W) store(hidden + j, vtanh(load(hidden + j)));
@@ -378,17 +377,30 @@ void log1p_all(double *z, const double *x, long n)
 /* BLAS as SciPy hands it out: everything by address, Fortran's order. */
 typedef void (*dgemm_t)(char *, char *, int *, int *, int *, double *, double *, int *, double *,
                         int *, double *, double *, int *);
+typedef void (*dgemv_t)(char *, int *, int *, double *, double *, int *, double *, int *, double *,
+                        double *, int *);
+typedef void (*dger_t)(int *, int *, double *, double *, int *, double *, int *, double *, int *);
 
 /* Run each product of a table once: rows (ta, tb, m, n, k), row-major C = A B; `place`: where
- * the operands begin. */
-void products(dgemm_t gemm, long n_products, const int *table, const long *place, double *memory)
+ * the operands begin. One row: dgemv; an outer product: dger. */
+void products(dgemm_t gemm, dgemv_t gemv, dger_t ger, long n_products, const int *table,
+              const long *place, double *memory)
 {
+    double one = 1.0, zero = 0.0;
+    int step = 1;
     for (long i = 0; i < n_products; i++) {
         int m = table[5 * i + 2], n = table[5 * i + 3], k = table[5 * i + 4];
         char ta = table[5 * i] ? 'T' : 'N', tb = table[5 * i + 1] ? 'T' : 'N';
         int lda = ta == 'T' ? m : k, ldb = tb == 'T' ? k : n;
-        double one = 1.0, zero = 0.0;
-        gemm(&tb, &ta, &n, &m, &k, &one, memory + place[3 * i + 1], &ldb, memory + place[3 * i],
-             &lda, &zero, memory + place[3 * i + 2], &n);
+        double *a = memory + place[3 * i], *b = memory + place[3 * i + 1];
+        double *c = memory + place[3 * i + 2];
+        if (k == 1)
+            ger(&n, &m, &one, b, &step, a, &step, c, &n);
+        else if (m == 1 && tb == 'N')
+            gemv(&tb, &n, &k, &one, b, &n, a, &step, &zero, c, &step);
+        else if (m == 1)
+            gemv(&tb, &k, &n, &one, b, &k, a, &step, &zero, c, &step);
+        else
+            gemm(&tb, &ta, &n, &m, &k, &one, b, &ldb, a, &lda, &zero, c, &n);
     }
 }

@@ -1,7 +1,7 @@
 """The floor: hand-written C for the post's LSTM and auto-encoder, called by ctypes.
 
-``floor.c`` is compiled when first needed, by the system's compiler and for this machine. A call takes
-many steps, looped in C, as `scan` does.
+``floor.c`` is compiled when first needed, by the system's compiler and for this machine. A call
+takes many steps, looped in C, as `scan` does.
 """
 
 from __future__ import annotations

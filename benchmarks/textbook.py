@@ -306,9 +306,7 @@ class Model:
             c = Add(Mul(f, c), Mul(i, g))
             h = Mul(o, Tanh(c))
             outputs.append(self._dense("out", h))
-        self.loss = Scale(
-            HalfSquares(Sub(Concat(*outputs, axis=0), self.target)), 1.0 / w.n_batch
-        )
+        self.loss = Scale(HalfSquares(Sub(Concat(*outputs, axis=0), self.target)), 1.0 / w.n_batch)
 
     def _vae(self, w: VAE) -> None:
         self.xs, self.target = Tensor(), Tensor()

@@ -120,7 +120,7 @@ def start(message: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     if library:
         importlib.import_module(library)
     else:
-        import numpy  # noqa: F401, ICN001
+        import numpy  # noqa: F401
     import_seconds = time.perf_counter() - started
     imported = rss()
 

@@ -71,9 +71,7 @@ class Workload:
         """The arguments of `n_scan` steps, along a leading axis."""
         samples = self.samples()
         order = [i % len(samples) for i in range(self.n_scan)]
-        return tuple(
-            np.stack([samples[i][k] for i in order]) for k in range(len(samples[0]))
-        )
+        return tuple(np.stack([samples[i][k] for i in order]) for k in range(len(samples[0])))
 
     def shrunk(self) -> Workload:
         """The same with small sizes, for quick tests."""

@@ -152,15 +152,13 @@ def _compiled(workload, p, loss):
     adam = workload.method == "adam"
     m = {k: torch.zeros_like(x) for k, x in held.items()}
     v = {k: torch.zeros_like(x) for k, x in held.items()}
-    t = torch.zeros((), dtype=torch.float64)
+    rate = torch.tensor(workload.rate, dtype=torch.float64)
+    scale = torch.ones((), dtype=torch.float64)
+    n_steps = 0
 
-    @torch.compile(fullgraph=True, mode="max-autotune-no-cudagraphs")
-    def train(p, m, v, t, *sample):
+    @torch.compile(fullgraph=True)
+    def train(p, m, v, rate, scale, *sample):
         g, value = torch.func.grad_and_value(loss)(p, *sample)
-        if adam:
-            t.add_(1.0)
-            rate = workload.rate / (1.0 - beta1**t)
-            scale = torch.rsqrt(1.0 - beta2**t)
         for k, x in p.items():
             if adam:
                 m[k].mul_(beta1).add_((1.0 - beta1) * g[k])
@@ -171,8 +169,13 @@ def _compiled(workload, p, loss):
         return value
 
     def one(*sample):
+        nonlocal n_steps
+        if adam:
+            n_steps += 1
+            rate.fill_(workload.rate / (1.0 - beta1**n_steps))
+            scale.fill_((1.0 - beta2**n_steps) ** -0.5)
         with torch.no_grad():
-            return train(held, m, v, t, *sample).item()
+            return train(held, m, v, rate, scale, *sample).item()
 
     return one
 
