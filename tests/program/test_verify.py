@@ -17,7 +17,7 @@ from autodiff.errors import VerificationError
 from autodiff.op import OPS
 from autodiff.program.emulate import Emulator
 from autodiff.program.ir import Instruction, Program, Value
-from autodiff.program.lower import Code, Meaning
+from autodiff.program.lower import Code, Meaning, lower
 from autodiff.program.step import Recording
 from autodiff.program.verify import verify_code, verify_program
 
@@ -433,3 +433,50 @@ def test_a_state_that_is_not_assigned_must_stay() -> None:
 
     changed = dataclasses.replace(code, instructions=turned(code.instructions))
     assert verdict(changed, recording) != ""
+
+
+def test_the_room_after_an_output_may_be_written() -> None:
+    def step(x: Any) -> Any:
+        return ops.tanh(x), ops.exp(x)
+
+    recording = autodiff.compile(step, without=["fuse"]).recording(np.ones(3))
+    code = recording.code
+    (first, _), (second, _) = code.results
+    assert all(operands[-1][2:] == (True,) for _, _, operands, _ in code.instructions)
+    inside = second[0], second[1] + 3  # in the room after the second output
+
+    def turned(part: Any) -> Any:
+        if part == first:
+            return inside
+        if isinstance(part, (tuple, list)):
+            return type(part)(turned(x) for x in part)
+        return part
+
+    changed = dataclasses.replace(
+        code,
+        arena_size=code.arena_size + 16,
+        instructions=turned(code.instructions),
+        results=turned(code.results),
+    )
+    assert "it holds nothing" in verdict(changed, recording)
+
+
+def test_a_buffer_of_nobody_is_rejected() -> None:
+    step, _, arguments = mixed_step()
+    recording = autodiff.compile(step).recording(*arguments)
+    buffers = [*recording.code.buffers[:-1], np.array(recording.code.buffers[-1])]
+    changed = dataclasses.replace(recording.code, buffers=buffers)
+    assert "belongs to no value" in verdict(changed, recording)
+
+
+def test_every_recording_is_verified(monkeypatch: pytest.MonkeyPatch) -> None:
+    from autodiff.program import step as steps
+
+    def spoilt(*arguments: Any, **options: Any) -> Code:
+        code = lower(*arguments, **options)
+        code.instructions.reverse()
+        return code
+
+    monkeypatch.setattr(steps, "lower", spoilt)
+    with pytest.raises(VerificationError, match="instruction"):
+        autodiff.compile(lambda x: ops.exp(x).sum())(np.ones(3))
