@@ -213,7 +213,7 @@ def contest(
                 record["reason"] = f"disagrees with ours by {record['difference']:.1e}; not timed"
                 worker.quit()
                 continue
-            record["times"] = []
+            record["times"], record["means"] = [], []
             workers[entry.key] = worker
         for _ in range(rounds):
             for key, worker in list(workers.items()):
@@ -225,6 +225,7 @@ def contest(
                     workers.pop(key).quit()
                 else:
                     records[key]["times"].append(answer["seconds"])
+                    records[key]["means"].append(answer["mean"])
                     records[key]["calls"] = answer["calls"]
     for key, worker in workers.items():
         worker.quit()

@@ -12,7 +12,7 @@ from typing import Any
 
 import autodiff
 from benchmarks import by_hand, ours, textbook
-from benchmarks.worker import enough_calls, rss, time_calls
+from benchmarks.worker import enough_calls, rss, take_turn, time_calls
 from benchmarks.workloads import LSTM, WORKLOADS, Workload
 
 __all__ = ["AXES", "MODES", "cost", "memory_over", "passes", "recording"]
@@ -61,7 +61,7 @@ def cost(axis: str, size: int, mode: str, seconds: float, rounds: int) -> dict[s
     run.step()
     prepared = time.perf_counter() - started
     n_calls = enough_calls(run, seconds)
-    times = [time_calls(run, n_calls) / n_calls for _ in range(rounds)]
+    times = [take_turn(run, n_calls, seconds)[0] for _ in range(rounds)]
     return {
         "seconds": sorted(times)[len(times) // 2],
         "prepare_seconds": prepared,
@@ -129,5 +129,5 @@ def passes(workload: str, seconds: float, rounds: int) -> dict[str, Any]:
     calls = {name: enough_calls(run, seconds) for name, run in runs.items()}
     for _ in range(rounds):
         for name, run in runs.items():
-            found[name]["times"].append(time_calls(run, calls[name]) / calls[name])
+            found[name]["times"].append(take_turn(run, calls[name], seconds)[0])
     return found

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import ctypes
 import math
-import time
+import statistics
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from benchmarks import floor
+from benchmarks.contestant import Run
+from benchmarks.worker import enough_calls, take_turn
 from benchmarks.workloads import LSTM, MLP, VAE, WORKLOADS, Workload
 
 __all__ = ["costs", "measure"]
@@ -87,24 +89,12 @@ def costs(w: Workload) -> dict[str, Any]:
     return {"flops": flops, "bytes": 8 * moved, "weights": sizes, "functions": functions(w)}
 
 
-def _best(run: Callable[[], Any], seconds: float = 0.03, rounds: int = 7) -> float:
-    """Median over rounds of the time of a call."""
-    run()
-    n_calls, times = 1, []
-    while True:
-        start = time.perf_counter()
-        for _ in range(n_calls):
-            run()
-        taken = time.perf_counter() - start
-        if taken >= seconds:
-            break
-        n_calls *= 2
-    for _ in range(rounds):
-        start = time.perf_counter()
-        for _ in range(n_calls):
-            run()
-        times.append((time.perf_counter() - start) / n_calls)
-    return sorted(times)[rounds // 2]
+def _middle(call: Callable[[], Any], seconds: float = 0.03, rounds: int = 7) -> float:
+    """Seconds of a call: the median over rounds of what contestants are measured by."""
+    run = Run(call, None, dict)
+    call()
+    n_calls = enough_calls(run, seconds)
+    return statistics.median(take_turn(run, n_calls, seconds)[0] for _ in range(rounds))
 
 
 def blas(function: str) -> int:
@@ -145,7 +135,7 @@ def time_products(w: Workload) -> float:
         place.ctypes.data_as(ctypes.c_void_p),
         floor.pointer(memory),
     )
-    return _best(lambda: call(*arguments))
+    return _middle(lambda: call(*arguments))
 
 
 def time_functions(w: Workload) -> float:
@@ -158,8 +148,8 @@ def time_functions(w: Workload) -> float:
         call = getattr(floor.library(), f"{name}_all")
         call.restype = None
         arguments = floor.pointer(z), floor.pointer(x), ctypes.c_long(n)
-        overhead = _best(lambda: call(*arguments[:2], ctypes.c_long(0)), 0.005)  # noqa: B023
-        taken = _best(lambda: call(*arguments), 0.005)  # noqa: B023
+        overhead = _middle(lambda: call(*arguments[:2], ctypes.c_long(0)), 0.005)  # noqa: B023
+        taken = _middle(lambda: call(*arguments), 0.005)  # noqa: B023
         total += count * max(taken - overhead, 0.0) / n
     return total
 

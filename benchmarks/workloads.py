@@ -42,7 +42,7 @@ class Workload:
     """What all workloads have: a name, a batch, and how the weights are updated.
 
     n_samples : how many samples there are; steps take them in turn.
-    n_scan : how many steps one call of a scan takes.
+    n_scan : how many steps one call of a scan takes: about a millisecond's.
     method : "sgd" or "adam".
     """
 
@@ -52,7 +52,7 @@ class Workload:
     rate: float = 0.01
     method: str = "sgd"
     n_samples: int = 100
-    n_scan: int = 200
+    n_scan: int = 50
 
     @property
     def kind(self) -> str:
@@ -206,7 +206,7 @@ def _images(random: np.random.Generator, n_batch: int, n_in: int) -> Array:
 WORKLOADS: dict[str, Workload] = {
     w.name: w
     for w in (
-        LSTM("lstm-post", "LSTM 2→15→2, T = 5, batch 1, SGD (the post's)", n_scan=1000),
+        LSTM("lstm-post", "LSTM 2→15→2, T = 5, batch 1, SGD (the post's)", n_scan=200),
         VAE("vae-post", "VAE 784-50-25-784, batch 1, SGD (the post's)", rate=0.001),
         MLP("mlp-post", "MLP 784-100-10, sigmoid, squared error, batch 1, SGD (the post's)"),
         LSTM(
