@@ -52,7 +52,13 @@ cdef extern from "kernels.h":
                        double*) noexcept nogil
         ad_rows_gx softmax_gx
         ad_rows_gx log_softmax_gx
+        void (*copy_rows)(
+            ptrdiff_t, ptrdiff_t, const double*, ptrdiff_t, double*, ptrdiff_t
+        ) noexcept nogil
         ad_gemm gemm
+        ad_gemm (*gemm_of)(
+            int, int, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, double, ptrdiff_t
+        ) noexcept nogil
         double blas_from
 
     enum:

@@ -46,6 +46,15 @@ cdef extern from "program.h":
         ad_fused* micros
         double** at
         double** place
+    ctypedef struct ad_copy:
+        void (*rows)(
+            ptrdiff_t, ptrdiff_t, const double*, ptrdiff_t, double*, ptrdiff_t
+        ) noexcept nogil
+        ptrdiff_t size[AD_RUN_AXES]
+        ptrdiff_t x_step[AD_RUN_AXES]
+        ptrdiff_t z_step[AD_RUN_AXES]
+        const double* x
+        double* z
     ctypedef struct ad_product:
         ad_gemm gemm
         ptrdiff_t m, n, k, lda, ldb, ldc
@@ -77,6 +86,7 @@ cdef extern from "program.h":
     int ad_execute_nothing(void*) noexcept nogil
     int ad_execute_block(void*) noexcept nogil
     int ad_execute_run(void*) noexcept nogil
+    int ad_execute_copy(void*) noexcept nogil
     int ad_execute_product(void*) noexcept nogil
     int ad_execute_products(void*) noexcept nogil
     int ad_execute_reduction(void*) noexcept nogil
@@ -202,6 +212,8 @@ cdef class Assembler:
         kind, *operands = instruction
         if kind == "run":
             self.run(to, operands)
+        elif kind == "copy":
+            self.copy(to, operands)
         elif kind == "gemm":
             self.gemm(to, operands)
         elif kind == "sum" or kind == "max":
@@ -362,6 +374,32 @@ cdef class Assembler:
         where[0] = run.place[place]
         return 0
 
+    # ---- copies ----
+
+    cdef int copy(self, ad_instruction* to, list operands) except -1:
+        shape, x, x_strides, z, z_strides = operands
+        cdef ad_copy* p = <ad_copy*>self.take(sizeof(ad_copy))
+        cdef Py_ssize_t low, high, i, k, axes = len(shape), first = AD_RUN_AXES - axes
+        if axes > AD_RUN_AXES:
+            raise ValueError(f"{axes} axes are more than {AD_RUN_AXES}")
+        if len(x_strides) != axes or len(z_strides) != axes:
+            raise ValueError(f"strides do not fit {axes} axes")
+        to.execute = ad_execute_copy
+        to.parameters = p
+        p.rows = self.kernels.copy_rows
+        for i in range(AD_RUN_AXES):
+            k = i - first
+            p.size[i] = read_size(shape[k]) if k >= 0 else 1
+            p.x_step[i] = x_strides[k] if k >= 0 else 0
+            p.z_step[i] = z_strides[k] if k >= 0 else 0
+            if p.size[i] == 0:
+                to.execute = ad_execute_nothing
+        find_extent(AD_RUN_AXES, p.size, p.x_step, &low, &high)
+        self.bind(&p.x, x, low, high, False)
+        find_extent(AD_RUN_AXES, p.size, p.z_step, &low, &high)
+        self.bind(<const double**>&p.z, z, low, high, True)
+        return 0
+
     # ---- products ----
 
     cdef int gemm(self, ad_instruction* to, list operands) except -1:
@@ -385,7 +423,7 @@ cdef class Assembler:
         p.lda = self.matrix(p, 0, &p.a, p.k if ta else p.m, p.m if ta else p.k, a, lda, sa)
         p.ldb = self.matrix(p, 1, &p.b, p.n if tb else p.k, p.k if tb else p.n, b, ldb, sb)
         p.ldc = self.matrix(p, 2, <const double**>&p.c, p.m, p.n, c, ldc, sc)
-        p.gemm = self.kernels.gemm
+        p.gemm = self.kernels.gemm_of(p.ta, p.tb, p.m, p.n, p.k, p.lda, p.beta, p.ldc)
         if (ad_wants_blas(p.m, p.n, p.k) and load_blas()
                 and ad_fits_blas(p.m, p.n, p.k, p.lda, p.ldb, p.ldc)):
             p.gemm = ad_gemm_blas

@@ -58,7 +58,12 @@ typedef struct {
                    const double *x, double *gx); /* g, z: one number a row */
     ad_rows_gx softmax_gx;
     ad_rows_gx log_softmax_gx;
+    void (*copy_rows)(ptrdiff_t rows, ptrdiff_t cols, const double *x, ptrdiff_t x_row,
+                      double *z, ptrdiff_t z_row); /* z[i, j] = x[i, j], rows may lie apart */
     ad_gemm gemm;
+    /* What gemm does for these sizes, without the choice. */
+    ad_gemm (*gemm_of)(int ta, int tb, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, ptrdiff_t lda,
+                       double beta, ptrdiff_t ldc);
     double blas_from; /* multiplications from which BLAS is faster than gemm */
 } ad_kernels;
 

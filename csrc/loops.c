@@ -122,9 +122,8 @@ static void copy_transposed(ptrdiff_t rows, ptrdiff_t cols, const double *x, ptr
         }
 }
 
-/* One matrix: rows by columns. */
-static void copy_matrix(ptrdiff_t rows, ptrdiff_t cols, const double *x, ptrdiff_t x_row,
-                        ptrdiff_t x_col, double *z, ptrdiff_t z_row, ptrdiff_t z_col)
+void ad_copy_matrix(ptrdiff_t rows, ptrdiff_t cols, const double *x, ptrdiff_t x_row,
+                    ptrdiff_t x_col, double *z, ptrdiff_t z_row, ptrdiff_t z_col)
 {
     if (x_row == 1 && z_col == 1 && cols > 1) {
         copy_transposed(rows, cols, x, x_col, z, z_row);
@@ -153,10 +152,10 @@ void ad_loop_copy(const ad_loop *loop, const double *x, double *z)
     const ptrdiff_t cols = axes > 0 ? nest.size[axes - 1] : 1;
     const ptrdiff_t rows = axes > 1 ? nest.size[axes - 2] : 1;
     do {
-        copy_matrix(rows, cols, x + offset[1], axes > 1 ? nest.step[1][axes - 2] : 0,
-                    axes > 0 ? nest.step[1][axes - 1] : 1, z + offset[0],
-                    axes > 1 ? nest.step[0][axes - 2] : 0,
-                    axes > 0 ? nest.step[0][axes - 1] : 1);
+        ad_copy_matrix(rows, cols, x + offset[1], axes > 1 ? nest.step[1][axes - 2] : 0,
+                       axes > 0 ? nest.step[1][axes - 1] : 1, z + offset[0],
+                       axes > 1 ? nest.step[0][axes - 2] : 0,
+                       axes > 0 ? nest.step[0][axes - 1] : 1);
     } while (ad_loop_next(&nest, axes - 2, 2, at, offset));
 }
 

@@ -31,6 +31,10 @@ void ad_loop_map(const ad_loop *loop, ad_map map, const double *const operand[3]
 /* Copy along a loop: operand 0 is z, operand 1 is x; steps of any sign, 0 for x too. */
 void ad_loop_copy(const ad_loop *loop, const double *x, double *z);
 
+/* The same for one matrix. */
+void ad_copy_matrix(ptrdiff_t rows, ptrdiff_t cols, const double *x, ptrdiff_t x_row,
+                    ptrdiff_t x_col, double *z, ptrdiff_t z_row, ptrdiff_t z_col);
+
 /* The largest common shape by NumPy's rule; returns the number of axes or -1. */
 int ad_broadcast_shape(ptrdiff_t *shape, int operands, const int *operand_axes,
                        const ptrdiff_t *const *operand_shapes);

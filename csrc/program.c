@@ -226,7 +226,25 @@ void ad_run_pad(ad_run *run)
     }
 }
 
-/* ---- products, reductions, rows ---- */
+/* ---- copies, products, reductions, rows ---- */
+
+int ad_execute_copy(void *parameters)
+{
+    const ad_copy *p = parameters;
+    const ptrdiff_t *size = p->size, *x_step = p->x_step, *z_step = p->z_step;
+    const int by_rows = x_step[COLS] == 1 && z_step[COLS] == 1;
+    for (ptrdiff_t i = 0; i < size[0]; i++)
+        for (ptrdiff_t j = 0; j < size[1]; j++) {
+            const double *x = p->x + i * x_step[0] + j * x_step[1];
+            double *z = p->z + i * z_step[0] + j * z_step[1];
+            if (by_rows)
+                p->rows(size[ROWS], size[COLS], x, x_step[ROWS], z, z_step[ROWS]);
+            else
+                ad_copy_matrix(size[ROWS], size[COLS], x, x_step[ROWS], x_step[COLS], z,
+                               z_step[ROWS], z_step[COLS]);
+        }
+    return 0;
+}
 
 int ad_execute_product(void *parameters)
 {

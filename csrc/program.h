@@ -98,6 +98,16 @@ void ad_run_pad(ad_run *run);
 /* Whether a planned run is a single block with all operands in place. */
 int ad_run_is_block(const ad_run *run);
 
+/* A copy of up to four axes, the last two a matrix. */
+typedef struct {
+    void (*rows)(ptrdiff_t, ptrdiff_t, const double *, ptrdiff_t, double *, ptrdiff_t);
+    ptrdiff_t size[AD_RUN_AXES], x_step[AD_RUN_AXES], z_step[AD_RUN_AXES];
+    const double *x;
+    double *z;
+} ad_copy;
+
+int ad_execute_copy(void *copy);
+
 /* C = alpha op(A) op(B) + beta C, over a stack of matrices. */
 typedef struct {
     ad_gemm gemm;

@@ -105,6 +105,8 @@ cdef class Program:
         ...; None where the map reads nothing. power's exponent is c.
         Operands of one run overlap only if they are the same; what was written is read
         by the same number.
+    ``("copy", shape, x, x_strides, z, z_strides)`` : z = x, up to four axes; the same as a
+        run of one map, faster where there are rows. z and x do not overlap.
     ``("gemm", ta, tb, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc, stack, sa, sb, sc)`` :
         C = alpha op(A) op(B) + beta C, for all of a stack; alpha may be (number, operand
         or None), their product.

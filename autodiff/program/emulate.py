@@ -87,6 +87,12 @@ class Emulator:
             else:
                 windows[target][...] = value
 
+    def _copy(
+        self, spaces: list[Array], shape: tuple[int, ...], x: Operand, x_strides: Sequence[int],
+        z: Operand, z_strides: Sequence[int],
+    ) -> None:  # fmt: skip
+        _window(spaces, z, shape, z_strides)[...] = _window(spaces, x, shape, x_strides)
+
     def _gemm(
         self, spaces: list[Array], ta: int, tb: int, m: int, n: int, k: int, alpha: Any, a: Operand,
         lda: int, b: Operand, ldb: int, beta: float, c: Operand, ldc: int,

@@ -54,6 +54,9 @@ def _text(instruction: tuple[Any, ...], code: Code) -> str:
             for op, *xs, z in micro
         ]
         return f"run {list(shape)}: {'; '.join(parts)}"
+    if name == "copy":
+        shape, x, _, z, _ = p
+        return f"copy {list(shape)}: {_place(z, code)} = {_place(x, code)}"
     if name == "gemm":
         ta, tb, m, n, k, (alpha, scale), a, _, b, _, beta, c, _, stack, *_ = p
         product = f"{_place(a, code)}{chr(39) * ta} · {_place(b, code)}{chr(39) * tb}"

@@ -201,6 +201,9 @@ class _Lowering:
         """
         start = 0
         pieces = list(_pieces(shape, operands))
+        if len(pieces[0][0]) > 1 and all(_is_copy(m) for m in micro):
+            self._emit_copies(shape, operands, micro, label, sources)
+            return
         for part_shape, part in pieces:
             if roomy and len(pieces) == 1:
                 part = [
@@ -209,6 +212,25 @@ class _Lowering:
                 ]
             self._emit(("run", part_shape, part, micro), label, sources, start)
             start += math.prod(part_shape)
+
+    def _emit_copies(
+        self,
+        shape: Shape,
+        operands: Sequence[tuple[Operand, tuple[int, ...]]],
+        micro: Sequence[tuple[Any, ...]],
+        label: str,
+        sources: Sequence[Instruction | None],
+    ) -> None:
+        """Copies with rows, one after the other: nothing is gained by doing them in blocks."""
+        copy = ("stop_gradient", 0, None, None, 1)
+        for (_, x, _, _, z), source in zip(micro, sources, strict=True):
+            start = 0
+            for part_shape, part in _pieces(shape, [operands[x], operands[z]]):
+                if len(part_shape) > 1:
+                    self._emit(("copy", part_shape, *part[0], *part[1]), label, [source], start)
+                else:
+                    self._emit(("run", part_shape, part, [copy]), label, [source], start)
+                start += math.prod(part_shape)
 
     # ---- runs -------------------------------------------------------------------------
 
@@ -399,6 +421,12 @@ class _Registers:
     def free(self, register: int) -> None:
         """Give a register back."""
         self.idle.append(register)
+
+
+def _is_copy(micro: tuple[Any, ...]) -> bool:
+    """Whether a map copies one place in memory to another."""
+    name, x, _, _, z = micro
+    return name == "stop_gradient" and x >= 0 and z >= 0  # type: ignore[no-any-return]
 
 
 def _pieces(

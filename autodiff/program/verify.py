@@ -293,6 +293,7 @@ class _Machine:
         """Execute everything, then look at results and tensors."""
         methods = {
             "run": self._run,
+            "copy": self._copy,
             "gemm": self._gemm,
             "sum": self._reduction,
             "max": self._reduction,
@@ -425,6 +426,12 @@ class _Machine:
             self.fail(f"it has {len(micros)} maps, it must have {len(meaning.sources)}")
         if 0 not in shape:
             _Run(self, tuple(shape), operands, meaning).execute(micros)
+
+    def _copy(self, name: str, parameters: Sequence[Any], meaning: Meaning) -> None:
+        """A run of one map, but for its form."""
+        shape, x, x_strides, z, z_strides = parameters
+        micros = [("stop_gradient", 0, None, None, 1)]
+        self._run("run", (shape, [(x, x_strides), (z, z_strides)], micros), meaning)
 
     # ---- single instructions ----------------------------------------------------------
 

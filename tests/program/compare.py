@@ -155,6 +155,9 @@ def with_arena_of_nan(code: Code) -> Any:
             shape, operands, micros = parameters
             operands = [(moved(place), strides) for place, strides, *_ in operands]
             instructions.append((name, shape, operands, micros))
+        elif name == "copy":
+            shape, x, x_strides, z, z_strides = parameters
+            instructions.append((name, shape, moved(x), x_strides, moved(z), z_strides))
         elif name == "gemm":
             p = list(parameters)
             factor, scale = p[5]

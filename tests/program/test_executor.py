@@ -379,6 +379,43 @@ def test_gemm_over_an_empty_stack(isa):
     np.testing.assert_array_equal(c, 1.0)
 
 
+# ---- copies ----
+
+
+@pytest.mark.parametrize(
+    ("shape", "x", "z"),
+    [
+        ((), (), ()),
+        ((7,), (1,), (1,)),
+        ((7,), (-2,), (1,)),
+        ((17, 15), (15, 1), (60, 1)),  # a part of packed weights
+        ((17, 15), (60, 1), (15, 1)),
+        ((5, 300), (300, 1), (301, 1)),
+        ((9, 20), (1, 9), (20, 1)),  # transposed
+        ((9, 20), (20, 1), (1, 9)),
+        ((9, 20), (1, 9), (1, 9)),
+        ((9, 20), (0, 1), (20, 1)),
+        ((9, 20), (1, 0), (20, 1)),
+        ((9, 20), (2, 40), (20, 1)),
+        ((3, 4, 5), (20, 5, 1), (5, 15, 1)),
+        ((3, 4, 5), (1, 15, 3), (20, 5, 1)),
+        ((2, 3, 4, 5), (60, 20, 5, 1), (1, 2, 6, 24)),
+        ((2, 3, 4, 5), (60, -20, 5, -1), (60, 20, 5, 1)),
+        ((2, 0, 4), (1, 1, 1), (1, 1, 1)),
+    ],
+)
+def test_copies(shape, x, z, isa, rng):
+    numbers = rng.normal(size=4000)
+    buffer = np.zeros(4000)
+    low = sum((n - 1) * s for n, s in zip(shape, x, strict=True) if s < 0 and n > 0)
+    expected = buffer.copy()
+    view(expected, 3, shape, z)[...] = view(numbers, 5 - low, shape, x)
+    instruction = ("copy", shape, (1, 5 - low), x, (2, 3), z)
+    program = core.Program(0, [(4000,)], [buffer], [instruction], [])
+    program.run(numbers)
+    np.testing.assert_array_equal(buffer, expected)
+
+
 # ---- reductions, rows ----
 
 
