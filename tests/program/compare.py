@@ -109,12 +109,40 @@ def _check_variant(
     if (executor := with_arena_of_nan(recording.code)) is not None:
         _follow(executor.run, calls, tensors, wanted, rtol)
         restore(tensors, kept)
-    found = []
+    found, n_results = [], 0
     for call in calls:
-        found += leaves(step(*call))
+        results = leaves(step(*call))
+        n_results = len(results)
+        found += results
         found += values_of(tensors)
     assert_close(found, wanted, rtol)
+    _check_scan(build, calls, without, wanted, n_results, rtol)
     return recording
+
+
+def _check_scan(
+    build: Builder,
+    calls: Sequence[tuple[Any, ...]],
+    without: tuple[str, ...],
+    wanted: list[np.ndarray],
+    n_results: int,
+    rtol: float,
+) -> None:
+    function, tensors = build()
+    each = len(wanted) // len(calls)
+    results = autodiff.compile(function, without=without).scan(*stacked(calls))
+    expected = [np.stack([wanted[i + each * k] for k in range(len(calls))]) for i in range(each)]
+    assert_close(leaves(results), expected[:n_results], rtol)
+    assert_close(values_of(tensors), [e[-1] for e in expected[n_results:]], rtol)
+
+
+def stacked(trees: Sequence[Any]) -> Any:
+    """Arguments of several calls as those of a scan."""
+    first = trees[0]
+    if isinstance(first, (tuple, list)):
+        parts = [stacked([tree[i] for tree in trees]) for i in range(len(first))]
+        return tuple(parts) if isinstance(first, tuple) else parts
+    return np.stack([np.asarray(tree, np.float64) for tree in trees])
 
 
 def restore(tensors: Sequence[Tensor], values: Sequence[np.ndarray]) -> None:

@@ -324,7 +324,7 @@ def test_random_steps_with_a_pass_off(entries: list[Entry], without: tuple[str, 
 @given(
     st.lists(st.tuples(numbers, numbers, numbers, numbers), min_size=2, max_size=8),
     st.integers(1, 5),
-    st.integers(1, 4),
+    st.integers(1, 5),
     st.integers(0, 5),
     st.sampled_from([(), (), PASSES, *EACH_OFF]),
 )
