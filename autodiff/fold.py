@@ -234,11 +234,13 @@ class _Match:
                 if not ok:
                     return False
         self.chains = _chains(following)
-        one_to_one = sum(len(chain) - 1 for chain in self.chains) == len(following)
+        one_to_one = len(set(following.values())) == len(following)
+        no_circles = sum(len(chain) - 1 for chain in self.chains) == len(following)
         own = any(x.needs_gradient for x in following)
         weights = any(x.needs_gradient and x.op is None for x in shared)
         return (
             one_to_one
+            and no_circles
             and shared.isdisjoint(x for chain in self.chains for x in chain)
             and (weights or not own)
         )
