@@ -330,6 +330,16 @@ def test_tensors_made_by_the_step_are_made_anew_by_every_run() -> None:
     check(build, (np.ones(3),), (np.ones(3),), (np.ones(3),))
 
 
+def test_what_such_tensors_begin_with_is_constant() -> None:
+    @autodiff.compile
+    def step(x: Any) -> Any:
+        return ops.tanh(Tensor(np.ones(3), constant=True)) + x
+
+    recording = step.recording(np.ones(3))
+    assert [i.op.name for i in recording.recorded.instructions] == ["tanh", "add"]
+    assert [i.op.name for i in recording.improved.instructions] == ["add"]
+
+
 def test_tensors_made_by_the_step_and_kept_are_state() -> None:
     kept: list[Tensor] = []
 

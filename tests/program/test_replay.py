@@ -281,6 +281,48 @@ def test_threads_recording_at_once() -> None:
     in_threads(*[run] * 4)
 
 
+def test_recordings_wait_for_each_other() -> None:
+    w = Tensor(np.ones(3))
+    y = ops.square(w).sum()
+
+    def make() -> Any:
+        @autodiff.compile
+        def step(x: Any) -> Any:
+            w.assign(w.value + x)
+            time.sleep(0.02)  # now w holds no numbers
+            return y.forward()
+
+        return lambda: step(1.0)
+
+    in_threads(*(make() for _ in range(3)))
+    assert w.value.tolist() == [4.0] * 3
+    assert y.forward() == 48.0
+
+
+def test_a_recording_does_not_see_replays_of_other_threads() -> None:
+    w = Tensor(np.ones(3))
+    other = autodiff.compile(lambda x: w.assign(w.value + x))
+    other(1.0)
+    recording, replayed = threading.Event(), threading.Event()
+
+    @autodiff.compile
+    def step(x: Any) -> Any:
+        loss = ops.square(w * x).sum()
+        loss.forward()
+        recording.set()
+        replayed.wait(5.0)
+        loss.backward()  # its values are not stale: it has none
+        return w.gradient
+
+    def replay() -> None:
+        recording.wait(5.0)
+        other(1.0)
+        replayed.set()
+
+    in_threads(lambda: step(1.0), replay)
+    assert step(1.0).tolist() == [6.0] * 3
+
+
 # ---- errors while running --------------------------------------------------------------
 
 
