@@ -99,9 +99,14 @@ def installed_bytes(library: str | None) -> int | None:
         try:
             distribution = metadata.distribution(name)
         except metadata.PackageNotFoundError:
-            continue
-        files = [distribution.locate_file(f) for f in distribution.files or ()]
-        if name == "autodiff":  # installed in place: what is imported
+            if name != "autodiff":
+                continue
+            waiting += ["numpy", "scipy"]
+            distribution = None
+        files = (
+            [distribution.locate_file(f) for f in distribution.files or ()] if distribution else []
+        )
+        if name == "autodiff":  # perhaps installed in place: what is imported
             folder = os.path.dirname(importlib.import_module(name).__file__ or "")
             files = [
                 os.path.join(at, f)
@@ -110,7 +115,7 @@ def installed_bytes(library: str | None) -> int | None:
                 if not f.endswith(".pyc")
             ]
         total += sum(os.path.getsize(f) for f in set(map(str, files)) if os.path.isfile(f))
-        for line in distribution.requires or ():
+        for line in (distribution.requires if distribution else None) or ():
             if "extra ==" not in line and (match := re.match(r"[A-Za-z0-9._-]+", line)):
                 waiting.append(match.group())
     return total or None

@@ -19,6 +19,8 @@ from benchmarks.contestant import Run, turns
 from benchmarks.workloads import ADAM, GATES, Workload, pack_gates, unpack_gates
 
 jax.config.update("jax_enable_x64", True)
+# Faster for calls this short: 23 µs in place of 33 for the post's LSTM.
+jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 LIBRARY = "jax"
 MODES = {
