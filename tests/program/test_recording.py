@@ -464,6 +464,18 @@ def test_empty_arrays() -> None:
     assert gradient.tolist() == [[0.0] * 3] * 2
 
 
+@pytest.mark.parametrize("index", [np.s_[:, -9::-1], np.s_[3:3], np.s_[2:0, ::-1], np.s_[-9:-5:-1]])
+def test_empty_slices(index: Any) -> None:
+    def build() -> Any:
+        def step(x: Any) -> Any:
+            part = ops.tanh(x[index])
+            return part, part.sum(), ops.concat([part, part], axis=0)
+
+        return step, []
+
+    check(build, (np.ones((3, 4)),), variants=ON_AND_OFF)
+
+
 def test_the_cache_is_bounded() -> None:
     recorded = []
 

@@ -402,15 +402,32 @@ def test_an_operand_that_overlaps_the_output_of_its_run_is_rejected() -> None:
 
     recording = autodiff.compile(step).recording(2.0)
     (name, shape, operands, micros), *_ = recording.code.instructions
-    shifted = [*operands, (moved(operands[0][0], 0), (-1,))]
-    code = with_instruction(recording.code, 0, name, shape, shifted, [*micros])
-    assert verdict(code, recording) == ""  # an operand that no map reads
-    reads_it = with_instruction(
-        recording.code, 0, name, shape, shifted,
-        [*micros, ("stop_gradient", len(operands), None, None, -1)],
-    )  # fmt: skip
-    reads_it.meanings[0] = Meaning([*recording.code.meanings[0].sources, None])
-    assert verdict(reads_it, recording) != ""
+    place = operands[0][0]
+    assert place[0] > 1  # the tensor
+    backwards = [*operands, (moved(place, 7), (-1,))]
+    code = with_instruction(recording.code, 0, name, shape, backwards, micros)
+    assert verdict(code, recording) == ""  # no map reads it
+    reading = [*micros, ("stop_gradient", len(operands), None, None, -1)]
+    code = with_instruction(recording.code, 0, name, shape, backwards, reading)
+    code.meanings[0] = Meaning([*recording.code.meanings[0].sources, None])
+    assert "overlaps one that is written" in verdict(code, recording)
+    disjoint = [*operands, ((1, 0), (0,))]
+    code = with_instruction(recording.code, 0, name, shape, disjoint, reading)
+    code.meanings[0] = Meaning([*recording.code.meanings[0].sources, None])
+    assert verdict(code, recording) == ""
+
+
+def test_a_product_onto_its_own_operand_is_rejected() -> None:
+    w = Tensor(np.ones((2, 2)))
+    recording = autodiff.compile(lambda x: ops.tanh(x) @ w).recording(np.ones((2, 2)))
+    code = recording.code
+    ((operand, shape),) = code.results
+    _, (name, *p) = code.instructions
+    assert (name, p[11]) == ("gemm", operand)
+    for at in (p[6], moved(p[6], 2)):  # nobody needs the operand afterwards
+        changed = with_instruction(code, 1, name, *replaced(p, 11, at))
+        changed.results[0] = at, shape
+        assert "overlaps what it reads" in verdict(changed, recording)
 
 
 def test_a_state_that_is_not_assigned_must_stay() -> None:
