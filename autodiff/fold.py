@@ -159,8 +159,6 @@ class _Finder:
                 if self._is_free(v) and not self._alike(u, v, p):
                     made = self.position[u] + 1 if self._is_free(u) else 0
                     low = max(low, self.position[v] - p + 1, made)
-                elif self._is_free(v) and u is v:
-                    low = max(low, self.position[v] + 1)
                 elif not self._alike(u, v, p):
                     return first
             if i - p < low:
@@ -233,14 +231,14 @@ class _Match:
                     ok = ok and following.setdefault(u, v) is v
                 if not ok:
                     return False
+        if len(set(following.values())) != len(following):
+            return False  # two for one; and chains could run into a circle
         self.chains = _chains(following)
-        one_to_one = len(set(following.values())) == len(following)
         no_circles = sum(len(chain) - 1 for chain in self.chains) == len(following)
         own = any(x.needs_gradient for x in following)
         weights = any(x.needs_gradient and x.op is None for x in shared)
         return (
-            one_to_one
-            and no_circles
+            no_circles
             and shared.isdisjoint(x for chain in self.chains for x in chain)
             and (weights or not own)
         )

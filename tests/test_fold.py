@@ -126,6 +126,7 @@ def test_tensors_of_the_steps_are_one_to_one():
     assert not holds([f(a), f(b), f(c), f(c)], 2, 2)
     assert holds([f(a), f(b), f(c)], 1, 3)
     assert not holds([f(a), f(b), f(a)], 1, 3)
+    assert not holds([f(a), f(b), f(c), f(b)], 1, 4)  # a -> b -> c -> b
 
 
 def test_a_tensor_is_either_shared_or_a_steps_own():
