@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import weakref
 
 import numpy as np
 import pytest
@@ -12,6 +13,12 @@ import autodiff
 from autodiff import graph
 from autodiff.anomaly import detect_anomaly
 from autodiff.errors import AnomalyError, BackendError, DTypeError, StaleValueError
+
+
+@pytest.fixture(autouse=True)
+def names_are_free(monkeypatch):
+    """Nodes of other tests that still live must not take the names that are looked for."""
+    monkeypatch.setattr(node_module, "_named", weakref.WeakValueDictionary())
 
 
 def line():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,12 @@ from autodiff import nn
 from autodiff.check import check_gradients
 from autodiff.errors import AutodiffError, GradientError
 from autodiff.op import OPS, Example, Sample, declare
+
+
+@pytest.fixture(autouse=True)
+def names_are_free(monkeypatch):
+    """Nodes of other tests that still live must not take the names that are looked for."""
+    monkeypatch.setattr(node_module, "_named", weakref.WeakValueDictionary())
 
 
 @pytest.fixture

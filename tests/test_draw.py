@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import weakref
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -47,6 +48,12 @@ def the_arrow(text, source, target):
 
 def tensor(*shape, **options):
     return autodiff.Tensor(np.full(shape, 0.5), **options)
+
+
+@pytest.fixture(autouse=True)
+def names_are_free(monkeypatch):
+    """Nodes of other tests that still live must not take the names that are looked for."""
+    monkeypatch.setattr(node_module, "_named", weakref.WeakValueDictionary())
 
 
 # ---- what is drawn --------------------------------------------------------------------
