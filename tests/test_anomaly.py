@@ -11,6 +11,7 @@ import pytest
 
 import autodiff
 from autodiff import graph
+from autodiff import node as node_module
 from autodiff.anomaly import detect_anomaly
 from autodiff.errors import AnomalyError, BackendError, DTypeError, StaleValueError
 

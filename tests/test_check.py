@@ -9,6 +9,7 @@ import pytest
 
 import autodiff
 from autodiff import nn
+from autodiff import node as node_module
 from autodiff.check import check_gradients
 from autodiff.errors import AutodiffError, GradientError
 from autodiff.op import OPS, Example, Sample, declare

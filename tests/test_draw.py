@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import autodiff
 from autodiff import draw, graph, nn
+from autodiff import node as node_module
 from autodiff.draw import dot, svg
 from autodiff.errors import GradientError
 from autodiff.fold import repeats
