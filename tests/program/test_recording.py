@@ -464,6 +464,19 @@ def test_empty_arrays() -> None:
     assert gradient.tolist() == [[0.0] * 3] * 2
 
 
+@pytest.mark.parametrize("shape", [(), (4,), (1, 4), (2, 4), (1, 1), (2, 1, 4)])
+def test_neutral_constants_keep_their_shape(shape: tuple[int, ...]) -> None:
+    def build() -> Any:
+        zeros, ones = np.zeros(shape), np.ones(shape)
+
+        def step(x: Any) -> Any:
+            return x + zeros, zeros + x, x - zeros, zeros - x, x * ones, ones * x, x / ones
+
+        return step, []
+
+    check(build, (np.arange(4.0),), variants=ON_AND_OFF)
+
+
 @pytest.mark.parametrize("index", [np.s_[:, -9::-1], np.s_[3:3], np.s_[2:0, ::-1], np.s_[-9:-5:-1]])
 def test_empty_slices(index: Any) -> None:
     def build() -> Any:
@@ -535,6 +548,20 @@ def test_eager_use_before_and_after() -> None:
     w.assign([0.0, 0.0])
     assert step([1.0, 1.0]).tolist() == [1.0, 1.0]
     assert y.forward() == 2.0
+
+
+def test_eager_passes_see_every_replay() -> None:
+    w = Tensor([1.0, 2.0])
+    y = ops.square(w).sum()
+    step = autodiff.compile(lambda x: w.assign(w.value + x))
+    x = np.ones(2)  # taken as it is: the fast way into C
+    for expected in (13.0, 25.0, 41.0):
+        step(x)
+        assert y.forward() == expected
+    y.backward()
+    assert w.gradient.tolist() == [8.0, 10.0]
+    step.scan(np.ones((2, 2)))
+    assert y.forward() == 85.0
 
 
 def test_a_successful_recording_leaves_values_of_other_graphs() -> None:
