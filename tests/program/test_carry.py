@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 import autodiff
-from autodiff import Tensor
+from autodiff import Tensor, nn
 from autodiff.errors import IndexRangeError
 from autodiff.program.emulate import Emulator
 from autodiff.program.interpret import interpret
+from autodiff.program.passes.carry import carry
 from autodiff.program.verify import verify_program
 
 try:
@@ -315,3 +316,35 @@ def test_programs_around_a_scan_take_and_return_nothing():
             nothing.scan(3, after=bad)
     with pytest.raises(TypeError):
         nothing.scan(3, before=7)
+
+
+def test_biases_are_packed_added_at_once_and_carried() -> None:
+    """One bias of the width of all gates is added in a step, and updated in place in a scan."""
+    cell = nn.LSTM(2, 3, random=0)
+    rate = 0.1
+
+    def step(xs: Any) -> Any:
+        h, c = cell.initial_state(1)
+        for x in xs:
+            h, c = cell(x, h, c)
+        loss = autodiff.square(h).sum()
+        autodiff.backward(loss)
+        for p in cell.parameters():
+            p.assign(p.value - rate * p.gradient)
+        return loss
+
+    xs = np.random.default_rng(0).normal(size=(4, 5, 1, 2))
+    compiled = autodiff.compile(step)
+    improved = compiled.recording(xs[0]).improved
+    assert sum(i.op.name == "add" and i.output.shape == (1, 12) for i in improved.instructions) == 5
+    carried = carry(improved)
+    assert carried is not None
+    assert sorted(state.shape for state, _ in carried.before.writes) == [(1, 12), (5, 12)]
+    start = [np.array(p.value) for p in cell.parameters()]
+    losses = compiled.scan(xs)
+    ends = [np.array(p.value) for p in cell.parameters()]
+    for p, value in zip(cell.parameters(), start, strict=True):
+        p.assign(value)
+    np.testing.assert_allclose([float(step(x)) for x in xs], losses, rtol=1e-13)
+    for p, end in zip(cell.parameters(), ends, strict=True):
+        np.testing.assert_allclose(p.value, end, rtol=1e-12, atol=1e-15)

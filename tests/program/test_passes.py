@@ -321,7 +321,7 @@ def test_instructions_of_an_lstm(n_batch: int) -> None:
     # then the stacked ones.
     assert counts["gemm"] <= 2 * 6 + 6
     assert counts["run"] <= 3 * 6 + 8
-    assert sum(kinds(record(make, x, x, without=PASSES)).values()) > 8 * sum(counts.values())
+    assert sum(kinds(record(make, x, x, without=PASSES)).values()) > 6 * sum(counts.values())
 
 
 def test_recording_takes_time_in_proportion_to_the_steps() -> None:

@@ -5,6 +5,8 @@ each of them. Over many steps the weights need not be taken apart and packed aga
 
     P = [w_1 w_2 ...],   P := P ± scale · x' [g_1 g_2 ...]
 
+(and likewise biases, to which something of their shape is added),
+
 with P a buffer of the program's own. Before the first step it is filled, and after the last the
 tensors are.
 """
@@ -50,15 +52,12 @@ def carry(program: Program) -> Carried | None:
             continue
         update = _common_update(pack.inputs, updates)
         axis, start = pack.attribute("axis"), 0
-        if update is None or axis != 1:  # the products lie side by side along their columns
+        if update is None or axis != 1:  # weights and biases lie side by side by columns
             continue
         packed = Value(pack.shape, "state", np.zeros(pack.shape), "packed")
         _fill(before, packed, pack.inputs, axis)
         emitter.at(update[0])
-        rights = emitter.concat([v.inputs[2] for v in update], axis)
-        _, x, _, scale = update[0].inputs
-        assert update[0].producer is not None
-        whole = emitter.emit(update[0].producer.op, [packed, x, rights, scale])
+        whole = _packed_update(emitter, packed, pack.inputs, update)
         writes[packed] = whole
         new[pack] = packed
         for state, value in zip(pack.inputs, update, strict=True):
@@ -80,18 +79,42 @@ def carry(program: Program) -> Carried | None:
 
 
 def _common_update(states: Sequence[Value], updates: dict[Value, Value]) -> list[Value] | None:
-    """The values that the states are assigned, if all are the same product but for its right."""
-    values = [updates.get(state) for state in states if state.kind == "state"]
-    if len(values) != len(states) or len(set(states)) != len(states):
+    """The values that the states are assigned, if one op on all of them can compute them.
+
+    That is a product added to each, the same but for its right operand, or an elementwise op
+    whose other operands are shared numbers or of the states' shape.
+    """
+    found = [updates[state] for state in states if state.kind == "state" and state in updates]
+    if len(found) != len(states) or len(set(states)) != len(states):
         return None
-    found: list[Value] = []
-    for state, value in zip(states, values, strict=True):
-        if value is None or value.op != PRODUCT_ADD.name or value.inputs[0] is not state:
+    first = found[0].producer
+    if first is None or not (first.op.op.elementwise or first.op.name == PRODUCT_ADD.name):
+        return None
+    for state, value in zip(states, found, strict=True):
+        if value.producer is None or value.producer.op.key() != first.op.key():
             return None
-        assert value.producer is not None
-        found.append(value)
-    like = {(v.inputs[1], v.inputs[3], v.attribute("sign")) for v in found}
-    return found if len(like) == 1 else None
+        if value.inputs[0] is not state or state in value.inputs[1:]:
+            return None
+        for position, (x, like) in enumerate(zip(value.inputs, first.inputs, strict=True)):
+            apart = position == 2 if first.op.name == PRODUCT_ADD.name else x.shape == state.shape
+            if position > 0 and x is not like and not apart:
+                return None
+    return found
+
+
+def _packed_update(
+    e: Emitter, packed: Value, states: Sequence[Value], update: Sequence[Value]
+) -> Value:
+    """One op that does to the packed states what `update` does to each."""
+    first = update[0].producer
+    assert first is not None
+    operands = [packed]
+    for column in list(zip(*[v.inputs for v in update], strict=True))[1:]:
+        shared = all(x is column[0] for x in column) and column[0].shape != states[0].shape
+        if first.op.name == PRODUCT_ADD.name:
+            shared = column[0] is not first.inputs[2]
+        operands.append(column[0] if shared else e.concat(column, 1))
+    return e.emit(first.op, operands)
 
 
 def _fill(program: Program, packed: Value, states: Sequence[Value], axis: int) -> None:

@@ -16,12 +16,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from autodiff.program.ir import Program, Value
+from autodiff.program.ir import Instruction, Program, Value
 from autodiff.program.passes.rewrite import CycleError, Emitter, substitute
 
 __all__ = ["batch", "pack", "stack"]
 
 _WORTH_PACKING = 4  # rows multiplied by a packed weight that pay for copying it side by side
+_SMALL_SUM = 2048  # elements that biases are added to at once; more should not leave registers
 _WORTH_SUMMING = 3  # rows that are better stacked and summed than added one by one
 
 
@@ -201,8 +202,12 @@ def _weight_order(program: Program) -> dict[Value, int]:
 
 
 def pack(program: Program) -> Program:
-    """Products of one value with several weights become one product, and slices of it."""
+    """Products of one value with several weights become one product, and slices of it.
+
+    If a bias is added to each of them, the biases are packed and added at once, too.
+    """
     order = _weight_order(program)
+    uses = program.uses()
     by_left: dict[Value, list[Value]] = {}
     for instruction in program.instructions:
         if _packs(instruction.output):
@@ -217,13 +222,31 @@ def pack(program: Program) -> Program:
             continue
         emitter.at(products[0])
         products.sort(key=lambda p: order[p.inputs[1]])
-        product = emitter.apply("matmul", left, emitter.concat([p.inputs[1] for p in products], 1))
+        whole = emitter.apply("matmul", left, emitter.concat([p.inputs[1] for p in products], 1))
+        biased = [_with_bias(p, uses) for p in products]
+        targets = products
+        if all(biased) and whole.size <= _SMALL_SUM:
+            sums, biases = zip(*[b for b in biased if b is not None], strict=True)
+            rows = [emitter.reshape(b, (1, b.size)) for b in biases]
+            whole = emitter.apply("add", whole, emitter.concat(rows, 1))
+            targets = list(sums)
         start = 0
-        for p in products:
-            stop = start + p.shape[1]
-            new[p] = emitter.slice(product, 1, start, stop)
+        for target in targets:
+            stop = start + target.shape[1]
+            new[target] = emitter.slice(whole, 1, start, stop)
             start = stop
     return substitute(program, new)
+
+
+def _with_bias(product: Value, uses: dict[Value, list[Instruction]]) -> tuple[Value, Value] | None:
+    """The sum of `product` and a row that is known before the program begins, and that row."""
+    readers = uses.get(product, ())
+    if len(readers) != 1 or readers[0].op.name != "add":
+        return None
+    total = readers[0].output
+    (bias,) = [x for x in total.inputs if x is not product] or [product]
+    is_row = bias.shape in ((1, product.shape[1]), (product.shape[1],))
+    return (total, bias) if bias.kind != "computed" and is_row else None
 
 
 # ---- batch ----------------------------------------------------------------------------
