@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from autodiff.errors import DTypeError
 
-__all__ = ["Array", "Shape", "as_float64", "is_float64", "read_only"]
+__all__ = ["Array", "Shape", "aligned_copy", "as_float64", "is_float64", "read_only"]
 
 Array: TypeAlias = NDArray[np.float64]
 Shape: TypeAlias = tuple[int, ...]
 
 
 _FLOAT64 = np.dtype(np.float64)
+_LINE = 8  # doubles in a cache line
 
 
 def is_float64(value: Any) -> TypeGuard[Array]:
@@ -51,6 +52,20 @@ def as_float64(value: Any, what: str = "value") -> Array:
         )
     # `ascontiguousarray` would turn a 0-d array into one of shape (1,).
     return np.require(array, np.float64, ["C", "A"])
+
+
+def aligned_copy(array: Array) -> Array:
+    """A copy of `array` that begins on a cache line, if it is as long as one.
+
+    NumPy's own begin on any 16 bytes, and then every vector of 64 bytes is read from two lines.
+    """
+    if array.size < _LINE:
+        return array.copy()
+    room = np.empty(array.size + _LINE - 1)
+    start = -(room.ctypes.data // room.itemsize) % _LINE
+    copy = room[start : start + array.size].reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 def read_only(array: Array) -> Array:

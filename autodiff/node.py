@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import graph
-from autodiff.array import Array, Shape, as_float64, is_float64, read_only
+from autodiff.array import Array, Shape, aligned_copy, as_float64, is_float64, read_only
 from autodiff.backend import Backend
 from autodiff.copies import Copies
 from autodiff.errors import (
@@ -460,7 +460,7 @@ class Tensor(Node):
         if stored is not None:
             self._value = stored
         elif self._value is None:
-            self._value = np.array(array)
+            self._value = aligned_copy(array)
         else:
             self._value[...] = array
         if self._awaited > 0:
@@ -493,7 +493,7 @@ def _value_of(value: Any) -> Any:
 
 def _buffer(value: Any, what: str) -> Any:
     """A copy of `value` to own; a recorded value, which nobody can write to, is kept."""
-    return value if isinstance(value, Operators) else np.array(as_float64(value, what))
+    return value if isinstance(value, Operators) else aligned_copy(as_float64(value, what))
 
 
 def _alive(edges: set[Edge]) -> tuple[tuple[Node, int], ...]:

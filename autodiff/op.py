@@ -203,6 +203,7 @@ class OpFunction(Protocol):
 OPS: dict[str, Op] = {}
 """The table: every declared op by its name."""
 
+
 def _op_by_name(name: str) -> Op:
     return OPS[name]
 

@@ -196,3 +196,13 @@ def test_repr_shows_name_shape_value_and_line() -> None:
     assert repr(edge) == f"<edge to input 0 of {y.name}>"
     del y
     assert repr(edge) == "<edge to input 0 of a dead node>"
+
+
+@pytest.mark.parametrize("shape", [(8,), (17, 15), (3, 0, 4), (2, 2, 3)])
+def test_buffers_of_tensors_begin_on_a_cache_line(shape):
+    source = np.random.default_rng(0).normal(size=shape)
+    for tensor in (Tensor(source), Tensor(shape=shape)):
+        tensor.assign(source)
+        assert source.size < 8 or tensor._value.ctypes.data % 64 == 0
+        assert tensor._value.flags.c_contiguous
+        np.testing.assert_array_equal(tensor.value, source)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from autodiff.array import aligned_copy
 from autodiff.op import OPS
 from autodiff.program.fused import PRODUCT_ADD
 from autodiff.program.ir import Instruction, Program, Value
@@ -54,7 +55,7 @@ def carry(program: Program) -> Carried | None:
         axis, start = pack.attribute("axis"), 0
         if update is None or axis != 1:  # weights and biases lie side by side by columns
             continue
-        packed = Value(pack.shape, "state", np.zeros(pack.shape), "packed")
+        packed = Value(pack.shape, "state", aligned_copy(np.zeros(pack.shape)), "packed")
         _fill(before, packed, pack.inputs, axis)
         emitter.at(update[0])
         whole = _packed_update(emitter, packed, pack.inputs, update)
