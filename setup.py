@@ -35,6 +35,9 @@ compile_args = [
     "-fvisibility=hidden",
 ]
 link_args = []
+if os.name == "posix":
+    compile_args += ["-pthread"]
+    link_args += ["-pthread"]
 if SANITIZE:
     sanitizers = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
     compile_args += ["-O1", "-g", *sanitizers]
@@ -52,7 +55,9 @@ core = Extension(
     sources=[
         "csrc/_core.pyx",
         "csrc/loops.c",
+        "csrc/parts.c",
         "csrc/program.c",
+        "csrc/threads.c",
         *sorted(glob("csrc/kernels_*.c")),
     ],
     depends=[f for end in ("h", "inc", "def", "pxi") for f in sorted(glob(f"csrc/*.{end}"))],

@@ -22,6 +22,7 @@ from autodiff.errors import BackendError, IndexRangeError
 cnp.import_array()
 
 include "arrays.pxi"
+include "threads.pxi"
 include "isa.pxi"
 include "elementwise.pxi"
 include "blas.pxi"

@@ -38,6 +38,9 @@ cdef extern from "kernels.h":
     ctypedef void (*ad_rows_gx)(
         ptrdiff_t, ptrdiff_t, const double*, const double*, double*) noexcept nogil
 
+    ctypedef struct ad_cut:
+        ptrdiff_t rows, cols
+
     ctypedef struct ad_kernels:
         const char* isa
         const ad_elementwise* elementwise
@@ -57,7 +60,7 @@ cdef extern from "kernels.h":
         ) noexcept nogil
         ad_gemm gemm
         ad_gemm (*gemm_of)(
-            int, int, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, double, ptrdiff_t
+            int, int, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, double, ptrdiff_t, ad_cut*
         ) noexcept nogil
         double blas_from
 

@@ -6,96 +6,14 @@
 
 import cython
 
-cdef extern from "program.h":
-    ctypedef struct ad_pool:
-        size_t bytes
-    void* ad_pool_take(ad_pool*, size_t) noexcept
-    void ad_pool_free(ad_pool*) noexcept
-    ctypedef int (*ad_execute)(void*) noexcept nogil
-    ctypedef struct ad_instruction:
-        ad_execute execute
-        void* parameters
-    enum:
-        AD_RUN_BLOCK
-        AD_RUN_AXES
-    ctypedef struct ad_micro:
-        ad_map map
-        ptrdiff_t n
-        const double* operand[3]
-        ptrdiff_t step[3]
-        double* z
-    ctypedef struct ad_block:
-        ptrdiff_t n_micros
-        ad_micro* micros
-    ctypedef struct ad_view:
-        double* base
-        ptrdiff_t stride[AD_RUN_AXES]
-        double* scratch
-        ptrdiff_t step
-        bint reads, writes, roomy, loose
-    ctypedef struct ad_fused:
-        ad_map map
-        ptrdiff_t place[3]
-        ptrdiff_t z
-        ptrdiff_t step[3]
-        bint pads
-    ctypedef struct ad_run:
-        ptrdiff_t size[AD_RUN_AXES]
-        ptrdiff_t block_rows, block_cols, n_views, n_micros
-        ad_view* views
-        ad_fused* micros
-        double** at
-        double** place
-    ctypedef struct ad_copy:
-        void (*rows)(
-            ptrdiff_t, ptrdiff_t, const double*, ptrdiff_t, double*, ptrdiff_t
-        ) noexcept nogil
-        ptrdiff_t size[AD_RUN_AXES]
-        ptrdiff_t x_step[AD_RUN_AXES]
-        ptrdiff_t z_step[AD_RUN_AXES]
-        const double* x
-        double* z
-    ctypedef struct ad_product:
-        ad_gemm gemm
-        ptrdiff_t m, n, k, lda, ldb, ldc
-        double alpha, beta
-        const double* scale
-        const double* a
-        const double* b
-        double* c
-        int ta, tb
-        ptrdiff_t axes
-        ptrdiff_t* size
-        ptrdiff_t* at
-        ptrdiff_t* step[3]
-    ctypedef struct ad_reduction:
-        ad_reduce reduce
-        ptrdiff_t a, r, b
-        const double* x
-        double* z
-    ctypedef struct ad_row_map:
-        ad_rows map
-        ptrdiff_t rows, n
-        const double* x
-        double* z
-    ctypedef struct ad_row_list:
-        ptrdiff_t n_rows, row_size, n
-        const double* x
-        const double* rows
-        double* z
-    int ad_execute_nothing(void*) noexcept nogil
-    int ad_execute_block(void*) noexcept nogil
-    int ad_execute_run(void*) noexcept nogil
-    int ad_execute_copy(void*) noexcept nogil
-    int ad_execute_product(void*) noexcept nogil
-    int ad_execute_products(void*) noexcept nogil
-    int ad_execute_reduction(void*) noexcept nogil
-    int ad_execute_row_map(void*) noexcept nogil
-    int ad_execute_take(void*) noexcept nogil
-    int ad_execute_scatter(void*) noexcept nogil
-    int ad_run_plan(ad_run*, int) noexcept
-    void ad_run_pad(ad_run*) noexcept
-    bint ad_run_is_block(const ad_run*) noexcept
+include "structures.pxi"
+
+# Of maps that take longer than an addition, in the cache, how many times as long.
+cdef dict STEPS = {
+    "divide": 3, "sqrt": 4, "_sqrt_slope": 3, "exp": 5, "expm1": 8, "_sigmoid_slope": 2,
+    "log": 6, "_log1p_slope": 3, "log1p": 8, "tanh": 7, "sigmoid": 7, "softplus": 12,
+    "_softplus_slope": 8, "sin": 10, "_sin_slope": 10, "cos": 10, "_cos_slope": 10, "power": 50,
+}
 
 
 cdef struct Space:
@@ -250,6 +168,7 @@ cdef class Assembler:
         if planned == 0:
             to.execute = ad_execute_nothing
             return 0
+        run.n_registers = n_registers
         run.at = <double**>self.take(run.n_views * sizeof(double*))
         run.place = <double**>self.take(
             (run.n_views + n_registers + 1) * sizeof(double*))
@@ -272,6 +191,9 @@ cdef class Assembler:
             return self.block(to, run, operands)
         for i in range(run.n_views):
             self.point(<const double**>&run.views[i].base, operands[i][0])
+        ad_run_cut(run, sum([STEPS.get(name, 1) for name, *_ in micros]))
+        if run.parts.n > 1:
+            to.execute = ad_execute_parts
         return 0
 
     cdef int read_micros(
@@ -398,6 +320,9 @@ cdef class Assembler:
         self.bind(&p.x, x, low, high, False)
         find_extent(AD_RUN_AXES, p.size, p.z_step, &low, &high)
         self.bind(<const double**>&p.z, z, low, high, True)
+        ad_copy_cut(p)
+        if p.parts.n > 1:
+            to.execute = ad_execute_parts
         return 0
 
     # ---- products ----
@@ -406,6 +331,9 @@ cdef class Assembler:
         ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, stack, sa, sb, sc = operands
         cdef ad_product* p = <ad_product*>self.take(sizeof(ad_product))
         cdef Py_ssize_t i, axes = len(stack)
+        if n == 1 and m > 1 and ldc == 1:  # a column is a row: C' = op(B)' op(A)'
+            m, n, ldc, ta, tb = 1, m, m, not tb, not ta
+            a, lda, sa, b, ldb, sb = b, ldb, sb, a, lda, sa
         p.ta, p.tb = ta, tb
         p.m, p.n, p.k = read_size(m), read_size(n), read_size(k)
         p.beta = beta
@@ -423,14 +351,20 @@ cdef class Assembler:
         p.lda = self.matrix(p, 0, &p.a, p.k if ta else p.m, p.m if ta else p.k, a, lda, sa)
         p.ldb = self.matrix(p, 1, &p.b, p.n if tb else p.k, p.k if tb else p.n, b, ldb, sb)
         p.ldc = self.matrix(p, 2, <const double**>&p.c, p.m, p.n, c, ldc, sc)
-        p.gemm = self.kernels.gemm_of(p.ta, p.tb, p.m, p.n, p.k, p.lda, p.beta, p.ldc)
+        cdef ad_cut cut
+        p.gemm = self.kernels.gemm_of(
+            p.ta, p.tb, p.m, p.n, p.k, p.lda, p.beta, p.ldc, &cut)
         if (ad_wants_blas(p.m, p.n, p.k) and load_blas()
                 and ad_fits_blas(p.m, p.n, p.k, p.lda, p.ldb, p.ldc)):
             p.gemm = ad_gemm_blas
+            cut.rows = cut.cols = 0  # it has threads of its own
+        ad_product_cut(p, &cut)
         to.parameters = p
         to.execute = ad_execute_products
         if axes == 0 and scale is None:
             to.execute = ad_execute_product
+        if p.parts.n > 1:
+            to.execute = ad_execute_parts
         if p.m == 0 or p.n == 0:
             to.execute = ad_execute_nothing
         return 0
@@ -467,6 +401,9 @@ cdef class Assembler:
         p.reduce = self.kernels.sum if kind == "sum" else self.kernels.max
         to.parameters = p
         to.execute = ad_execute_reduction
+        ad_reduction_cut(p)
+        if p.parts.n > 1:
+            to.execute = ad_execute_parts
         if p.a == 0 or p.b == 0:
             to.execute = ad_execute_nothing
         elif p.r == 0 and kind == "max":
@@ -479,7 +416,8 @@ cdef class Assembler:
         p.rows, p.n = read_size(rows), read_size(n)
         cdef Py_ssize_t size = times(p.rows, p.n)
         self.bind(&p.x, x, 0, size, False)
-        self.bind(<const double**>&p.z, z, 0, p.rows if kind == "logsumexp" else size, True)
+        p.z_row = 1 if kind == "logsumexp" else p.n
+        self.bind(<const double**>&p.z, z, 0, times(p.rows, p.z_row), True)
         if kind == "logsumexp":
             p.map = self.kernels.logsumexp
         elif kind == "softmax":
@@ -488,6 +426,9 @@ cdef class Assembler:
             p.map = self.kernels.log_softmax
         to.parameters = p
         to.execute = ad_execute_row_map
+        ad_row_map_cut(p)
+        if p.parts.n > 1:
+            to.execute = ad_execute_parts
         if p.rows == 0:
             to.execute = ad_execute_nothing
         elif p.n == 0:

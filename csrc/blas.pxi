@@ -18,6 +18,11 @@ cdef extern from "blas.h":
         const ad_loop*, ad_gemm, int, int, ptrdiff_t, ptrdiff_t, ptrdiff_t, const double*,
         ptrdiff_t, const double*, ptrdiff_t, double, double*, ptrdiff_t) noexcept nogil
 
+cdef extern from "program.h":
+    void ad_gemm_in_parts(
+        const ad_kernels*, int, int, ptrdiff_t, ptrdiff_t, ptrdiff_t, const double*, ptrdiff_t,
+        const double*, ptrdiff_t, double*, ptrdiff_t) noexcept nogil
+
 # Its arguments in order: I an integer's address, D a double's, whatever the types are called.
 SIGNATURE = re.compile(
     r"void \(char \*, char \*, (?P<I>\w+) \*, (?P=I) \*, (?P=I) \*, (?P<D>\w+) \*, (?P=D) \*, "

@@ -44,6 +44,12 @@ typedef void (*ad_gemm)(int ta, int tb, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, d
                         const double *a, ptrdiff_t lda, const double *b, ptrdiff_t ldb,
                         double beta, double *c, ptrdiff_t ldc);
 
+/* How a product may be cut, so that every number comes out with the same bits: into multiples
+ * of so many rows or columns, but for the last part, which is never smaller. 0: it may not. */
+typedef struct {
+    ptrdiff_t rows, cols;
+} ad_cut;
+
 typedef struct {
     const char *isa;
     const ad_elementwise *elementwise; /* ends at a name NULL */
@@ -63,7 +69,7 @@ typedef struct {
     ad_gemm gemm;
     /* What gemm does for these sizes, without the choice. */
     ad_gemm (*gemm_of)(int ta, int tb, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, ptrdiff_t lda,
-                       double beta, ptrdiff_t ldc);
+                       double beta, ptrdiff_t ldc, ad_cut *cut);
     double blas_from; /* multiplications from which BLAS is faster than gemm */
 } ad_kernels;
 

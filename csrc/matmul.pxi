@@ -11,6 +11,10 @@ cdef struct Product:
     bint x_repeats, y_repeats
 
 
+cdef enum:
+    IN_PARTS = 40_000  # eighths of multiplications: smaller products have one part
+
+
 cdef class Matmul(Kernel):
 
     cdef int plan(self, op, PyObject* x, PyObject* y, Product* p) except -1:
@@ -119,7 +123,10 @@ cdef class Matmul(Kernel):
             load_blas()
         if p.axes == 0:
             state = let_go(work)
-            ad_gemm_any(kernels.gemm, ta, tb, m, n, k, 1.0, a, lda, b, ldb, 0.0, c, ldc)
+            if work < IN_PARTS or ad_wants_blas(m, n, k):
+                ad_gemm_any(kernels.gemm, ta, tb, m, n, k, 1.0, a, lda, b, ldb, 0.0, c, ldc)
+            else:
+                ad_gemm_in_parts(kernels, ta, tb, m, n, k, a, lda, b, ldb, c, ldc)
             take_back(state)
             return 0
         loop.axes = p.axes

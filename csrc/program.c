@@ -85,10 +85,9 @@ static void copy_block(ptrdiff_t rows, ptrdiff_t cols, const double *x, ptrdiff_
     }
 }
 
-static void run_block(const ad_run *run, double *const *at, ptrdiff_t rows, ptrdiff_t cols,
-                      int fresh)
+static void run_block(const ad_run *run, double *const *at, double **place, ptrdiff_t rows,
+                      ptrdiff_t cols, int fresh)
 {
-    double **place = run->place;
     for (ptrdiff_t i = 0; i < run->n_views; i++) {
         const ad_view *view = &run->views[i];
         if (view->scratch == NULL) {
@@ -97,7 +96,7 @@ static void run_block(const ad_run *run, double *const *at, ptrdiff_t rows, ptrd
         }
         /* What is the same in every row was copied with the first block. */
         if (!view->reads || (view->stride[2] == 0 && !fresh)) continue;
-        copy_block(rows, cols, at[i], view->stride[2], view->stride[3], view->scratch, cols, 1);
+        copy_block(rows, cols, at[i], view->stride[2], view->stride[3], place[i], cols, 1);
     }
     const ptrdiff_t n = rows * cols, padded = (n + 7) / 8 * 8;
     for (ptrdiff_t i = 0; i < run->n_micros; i++) {
@@ -108,34 +107,50 @@ static void run_block(const ad_run *run, double *const *at, ptrdiff_t rows, ptrd
     for (ptrdiff_t i = 0; i < run->n_views; i++) {
         const ad_view *view = &run->views[i];
         if (view->scratch != NULL && view->writes)
-            copy_block(rows, cols, view->scratch, cols, 1, at[i], view->stride[2],
+            copy_block(rows, cols, place[i], cols, 1, at[i], view->stride[2],
                        view->stride[3]);
     }
 }
 
+/* The block that begins at these indices. */
+static void run_block_at(const ad_run *run, double **at, double **place, ptrdiff_t i,
+                         ptrdiff_t j, ptrdiff_t row, ptrdiff_t col, int fresh)
+{
+    const ptrdiff_t *size = run->size;
+    const ptrdiff_t rows =
+        size[2] - row < run->block_rows ? size[2] - row : run->block_rows;
+    const ptrdiff_t cols =
+        size[3] - col < run->block_cols ? size[3] - col : run->block_cols;
+    for (ptrdiff_t v = 0; v < run->n_views; v++) {
+        const ptrdiff_t *stride = run->views[v].stride;
+        at[v] = run->views[v].base + i * stride[0] + j * stride[1] + row * stride[2] +
+                col * stride[3];
+    }
+    run_block(run, at, place, rows, cols, fresh);
+}
+
+/* Down the rows first: a block of a row that all share stays in the cache. */
 int ad_execute_run(void *parameters)
 {
     const ad_run *run = parameters;
-    const ptrdiff_t *size = run->size, n_views = run->n_views;
-    double **at = run->at;
+    const ptrdiff_t *size = run->size;
     for (ptrdiff_t i = 0; i < size[0]; i++)
         for (ptrdiff_t j = 0; j < size[1]; j++)
-            /* Down the rows first: a block of a row that all share stays in the cache. */
-            for (ptrdiff_t col = 0; col < size[3]; col += run->block_cols) {
-                const ptrdiff_t cols =
-                    size[3] - col < run->block_cols ? size[3] - col : run->block_cols;
-                for (ptrdiff_t row = 0; row < size[2]; row += run->block_rows) {
-                    const ptrdiff_t rows =
-                        size[2] - row < run->block_rows ? size[2] - row : run->block_rows;
-                    for (ptrdiff_t v = 0; v < n_views; v++) {
-                        const ptrdiff_t *stride = run->views[v].stride;
-                        at[v] = run->views[v].base + i * stride[0] + j * stride[1] +
-                                row * stride[2] + col * stride[3];
-                    }
-                    run_block(run, at, rows, cols, row == 0);
-                }
-            }
+            for (ptrdiff_t col = 0; col < size[3]; col += run->block_cols)
+                for (ptrdiff_t row = 0; row < size[2]; row += run->block_rows)
+                    run_block_at(run, run->at, run->place, i, j, row, col, row == 0);
     return 0;
+}
+
+void ad_run_blocks(const ad_run *run, ptrdiff_t first, ptrdiff_t last, double **at,
+                   double **place)
+{
+    for (ptrdiff_t block = first; block < last; block++) {
+        const ptrdiff_t row = block % run->row_blocks, up = block / run->row_blocks;
+        const ptrdiff_t col = up % run->col_blocks, matrix = up / run->col_blocks;
+        run_block_at(run, at, place, matrix / run->size[1], matrix % run->size[1],
+                     row * run->block_rows, col * run->block_cols, row == 0 || block == first);
+    }
 }
 
 /* Rows shorter than half a block share blocks, if no operand must be copied for it; rows

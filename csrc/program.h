@@ -7,6 +7,7 @@
 #define AD_PROGRAM_H
 
 #include "kernels.h"
+#include "threads.h"
 
 /* ---- memory for the structures below: given out in pieces, freed at once ---- */
 
@@ -30,6 +31,15 @@ typedef struct {
     ad_execute execute;
     void *parameters;
 } ad_instruction;
+
+/* How an instruction is cut into parts for several threads (parts.c); those that can be begin
+ * with this. The ad_..._cut functions fill it in when all else is: one part if it is small. */
+typedef struct {
+    ad_do_parts run;
+    ptrdiff_t n;
+} ad_parts;
+
+int ad_execute_parts(void *parameters);
 
 /* Numbers in one block of a fused run, at most: the registers of a long run stay in the
  * first-level cache. */
@@ -77,15 +87,27 @@ typedef struct {
  * has its block, place[i] where the maps find it; after the operands come the registers,
  * and last a NULL for what a map does not read. */
 typedef struct {
+    ad_parts parts;
     ptrdiff_t size[AD_RUN_AXES];
     ptrdiff_t block_rows, block_cols;
-    ptrdiff_t n_views, n_micros;
+    ptrdiff_t n_views, n_micros, n_registers;
+    ptrdiff_t row_blocks, col_blocks; /* how many there are; for parts */
     ad_view *views;
     ad_fused *micros;
     double **at, **place;
 } ad_run;
 
 int ad_execute_run(void *run);
+
+/* Blocks first <= i < last, with places of the caller's own. */
+void ad_run_blocks(const ad_run *run, ptrdiff_t first, ptrdiff_t last, double **at,
+                   double **place);
+
+/* steps: what the maps take for one number, in additions. A worker has room on its stack for
+ * so many views, and so many registers and copies of views. */
+#define AD_PART_VIEWS 64
+#define AD_PART_REGISTERS 64
+void ad_run_cut(ad_run *run, double steps);
 
 /* Collapse the `axes` axes of a run, choose its blocks, and say in view->step which operands
  * the maps read in place: -1 needs scratch. Returns 0 if a size is 0: nothing to do; and -1
@@ -100,6 +122,7 @@ int ad_run_is_block(const ad_run *run);
 
 /* A copy of up to four axes, the last two a matrix. */
 typedef struct {
+    ad_parts parts;
     void (*rows)(ptrdiff_t, ptrdiff_t, const double *, ptrdiff_t, double *, ptrdiff_t);
     ptrdiff_t size[AD_RUN_AXES], x_step[AD_RUN_AXES], z_step[AD_RUN_AXES];
     const double *x;
@@ -107,9 +130,13 @@ typedef struct {
 } ad_copy;
 
 int ad_execute_copy(void *copy);
+void ad_copy_cut(ad_copy *copy);
 
 /* C = alpha op(A) op(B) + beta C, over a stack of matrices. */
 typedef struct {
+    ad_parts parts;
+    enum { AD_BY_MATRIX, AD_BY_ROWS, AD_BY_COLUMNS } way;
+    ptrdiff_t units, unit; /* that are cut, and rows or columns in one of them */
     ad_gemm gemm;
     ptrdiff_t m, n, k, lda, ldb, ldc;
     double alpha, beta;
@@ -124,7 +151,16 @@ typedef struct {
 int ad_execute_product(void *product); /* axes = 0, scale = NULL */
 int ad_execute_products(void *product);
 
+/* C = op(A) op(B) by the kernels of a table, in parts if it is large. */
+void ad_gemm_in_parts(const ad_kernels *kernels, int ta, int tb, ptrdiff_t m, ptrdiff_t n,
+                      ptrdiff_t k, const double *a, ptrdiff_t lda, const double *b, ptrdiff_t ldb,
+                      double *c, ptrdiff_t ldc);
+
+/* cut: rows and columns that must stay together (ad_cut), as the kernel has it. */
+void ad_product_cut(ad_product *product, const ad_cut *cut);
+
 typedef struct {
+    ad_parts parts;
     ad_reduce reduce;
     ptrdiff_t a, r, b;
     const double *x;
@@ -132,15 +168,18 @@ typedef struct {
 } ad_reduction;
 
 int ad_execute_reduction(void *reduction);
+void ad_reduction_cut(ad_reduction *reduction);
 
 typedef struct {
-    void (*map)(ptrdiff_t rows, ptrdiff_t n, const double *x, double *z);
-    ptrdiff_t rows, n;
+    ad_parts parts;
+    ad_rows map;
+    ptrdiff_t rows, n, z_row; /* z_row: numbers of z for each row */
     const double *x;
     double *z;
 } ad_row_map;
 
 int ad_execute_row_map(void *row_map);
+void ad_row_map_cut(ad_row_map *row_map);
 
 typedef struct {
     ptrdiff_t n_rows, row_size, n;

@@ -468,6 +468,14 @@ cdef class Program:
         return self.program.n_code
 
     @property
+    def n_in_parts(self):
+        """Number of instructions that are cut into parts for several threads."""
+        cdef Py_ssize_t i, n = 0
+        for i in range(self.program.n_code):
+            n += self.program.code[i].execute == ad_execute_parts
+        return n
+
+    @property
     def nbytes(self):
         """Bytes of the arena, the registers and the instructions."""
         return self.pool.bytes
