@@ -27,6 +27,7 @@ from autodiff.node import Node, Tensor
 from autodiff.ops import *  # noqa: F403
 from autodiff.ops import __all__ as _ops
 from autodiff.program import CompiledStep, compile
+from autodiff.threads import get_threads, set_threads
 
 __version__ = "0.1.0"
 
@@ -40,9 +41,11 @@ __all__ = [
     "compile",
     "detect_anomaly",
     "get_backend",
+    "get_threads",
     "gradients",
     "reset",
     "set_default_backend",
+    "set_threads",
     "use_backend",
     *_ops,
 ]
