@@ -5,8 +5,8 @@ once: it is an argument of the step, the state of a tensor as the step finds it,
 constant, or the output of one instruction. At the end the results are handed out, and the
 `writes` are copied into the tensors that the step assigned.
 
-Passes take a :class:`Program` and return another one; :func:`autodiff.program.verify.verify`
-says what each of them must keep.
+Passes take a :class:`Program` and return another one; what each of them must keep is in
+:mod:`autodiff.program.wellformed`.
 """
 
 from __future__ import annotations

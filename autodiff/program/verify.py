@@ -4,7 +4,7 @@
 
 :func:`verify_code` proves that flat code computes what the program says, whatever was
 decided about places, order and memory. Every element of every computed value is a number, its
-*tag*. Views say by ordinary indexing of tags what they consist of. The code is then executed
+*tag* (:mod:`autodiff.program.tags`). The code is executed
 on memories that hold tags: whenever an instruction reads, the window that its tuple
 describes must hold the tags of the value that the program has there; whatever it writes
 becomes the tags of the value that it computes; a copy moves tags. In the end results and
@@ -17,94 +17,20 @@ arguments, constants and tensors that nothing has written yet are not looked at.
 
 from __future__ import annotations
 
-import bisect
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
 from autodiff.array import Shape
-from autodiff.errors import AutodiffError, VerificationError
-from autodiff.op import OPS
-from autodiff.ops.index import to_numpy
-from autodiff.program.fused import FUSED
+from autodiff.errors import VerificationError
 from autodiff.program.ir import Instruction, Program, Value
 from autodiff.program.lower import Code, Meaning, Operand
+from autodiff.program.tags import NOTHING, Memory, TaggedValues, Tags
+from autodiff.program.wellformed import verify_program
 
 __all__ = ["verify_code", "verify_program"]
-
-Tags: TypeAlias = NDArray[Any]  # int32 or int64
-
-_NOTHING = -1  # the tag of memory that nothing has written, or that was spoilt
-_MOVES = frozenset(
-    {"reshape", "transpose", "broadcast_to", "getitem", "concat", "stop_gradient", "scatter_slice"}
-)
-
-
-# ---- programs -------------------------------------------------------------------------
-
-
-def verify_program(program: Program) -> None:
-    """Check a program in single-assignment form.
-
-    Raises
-    ------
-    VerificationError
-        If a value is used before it is defined, or defined twice; has another shape than its
-        op's rule says; if an op is unknown; if an argument, state or constant is not what
-        it must be; if a tensor is written twice, or with a value of another shape.
-    """
-    defined: set[Value] = set()
-    for x in program.arguments:
-        if x.kind != "argument" or x.buffer is not None or x in defined:
-            raise VerificationError(f"{x!r} is no argument, or twice")
-        defined.add(x)
-    for number, instruction in enumerate(program.instructions):
-        where = f"instruction {number}, {instruction!r}"
-        op, output = instruction.op, instruction.output
-        if op.op is not (OPS.get(op.name) or FUSED.get(op.name)):
-            raise VerificationError(f"{where}: there is no op {op.name!r}")
-        if not op.op.variadic and len(instruction.inputs) != len(op.op.inputs):
-            raise VerificationError(f"{where}: {op.name} takes {len(op.op.inputs)} operands")
-        for x in instruction.inputs:
-            if x not in defined and not _is_given(x):
-                raise VerificationError(f"{where}: {x!r} is used before it is defined")
-        if output in defined or output.producer is not instruction or output.kind != "computed":
-            raise VerificationError(f"{where}: {output!r} is defined twice, or is not its output")
-        try:
-            shape = op.shape(*[x.shape for x in instruction.inputs])
-        except (AutodiffError, IndexError, TypeError, ValueError) as error:
-            raise VerificationError(f"{where}: {error}") from error
-        if shape != output.shape:
-            raise VerificationError(f"{where}: {output!r} must have shape {shape}")
-        defined.add(output)
-    for x in program.outputs:
-        if x not in defined and not _is_given(x):
-            raise VerificationError(f"the output {x!r} is never defined")
-    written: set[int] = set()
-    for state, value in program.writes:
-        if state.kind != "state" or state.buffer is None or not state.buffer.flags.writeable:
-            raise VerificationError(f"{state!r} cannot be written")
-        if state.shape != value.shape or id(state.buffer) in written:
-            raise VerificationError(f"{state!r} is assigned twice, or {value!r} does not fit")
-        written.add(id(state.buffer))
-
-
-def _is_given(x: Value) -> bool:
-    """Whether a value is a well-formed constant or state: an array of its own."""
-    return (
-        x.kind in ("constant", "state")
-        and x.producer is None
-        and isinstance(x.buffer, np.ndarray)
-        and x.buffer.shape == x.shape
-        and x.buffer.dtype == np.float64
-        and x.buffer.flags.c_contiguous
-    )
-
-
-# ---- code -----------------------------------------------------------------------------
 
 
 def verify_code(code: Code, program: Program) -> None:
@@ -116,171 +42,36 @@ def verify_code(code: Code, program: Program) -> None:
         If it does not. The message names the instruction, the value that it must find, and
         what it finds in its place.
     """
-    _Machine(code, _Tagged(program)).run()
-
-
-class _Tagged:
-    """The values of a program, each with the tags of its elements."""
-
-    def __init__(self, program: Program) -> None:
-        self.program = program
-        self.first: dict[Value, int] = {}
-        self.starts: list[int] = []  # first tags, in order
-        self.owners: list[Value | float] = []  # of each of `starts`
-        self.numbers: dict[bytes, int] = {}  # tags of scalar constants, by their bits
-        self.leaves: dict[int, Value] = {}  # states and constants, by their buffers
-        self.count = 0
-        for x in program.arguments:
-            self._own(x)
-        for instruction in program.instructions:
-            self._give(instruction.inputs)
-            if instruction.op.name not in _MOVES:
-                self._own(instruction.output)
-        self._give(program.outputs)
-        self._give(state for state, _ in program.writes)
-        self.zero = self.scalar(0.0)
-        self.dtype = np.dtype(np.int32 if self.count < 2**30 else np.int64)
-        self.all: Tags = np.arange(self.count + 2**16, dtype=self.dtype)
-        self.tags: dict[Value, Tags] = {}
-        self.flats: dict[tuple[Value, Shape], Tags] = {}
-
-    def _give(self, values: Iterable[Value]) -> None:
-        for x in values:
-            if x.producer is not None or x in self.first or x.kind == "argument":
-                continue
-            assert x.buffer is not None
-            if x.kind == "constant" and x.size == 1:
-                self.first[x] = self.scalar(float(x.buffer.reshape(())))
-            elif (known := self.leaves.get(id(x.buffer))) is not None:
-                self.first[x] = self.first[known]
-            else:
-                self._own(x)
-            self.leaves.setdefault(id(x.buffer), x)
-
-    def _own(self, x: Value | float) -> int:
-        first = self.count
-        self.starts.append(first)
-        self.owners.append(x)
-        if isinstance(x, Value):
-            self.first[x] = first
-            self.count += x.size
-        else:
-            self.count += 1
-        return first
-
-    def scalar(self, number: float) -> int:
-        """The tag of a scalar constant."""
-        bits = np.float64(number).tobytes()
-        if bits not in self.numbers:
-            self.numbers[bits] = self._own(number)
-        return self.numbers[bits]
-
-    def of(self, x: Value) -> Tags:
-        """The tags of a value, in its shape."""
-        tags = self.tags.get(x)
-        if tags is None:
-            first = self.first.get(x)
-            if first is None:
-                tags = self._moved(x)
-            else:
-                tags = self.all[first : first + x.size].reshape(x.shape)
-            self.tags[x] = tags
-        return tags
-
-    def _moved(self, value: Value) -> Tags:
-        """Tags of what only moves elements; its inputs' first, without recursion."""
-        pending = [value]
-        while pending:
-            x = pending[-1]
-            missing = [y for y in x.inputs if y not in self.tags and y not in self.first]
-            if missing:
-                pending.extend(missing)
-                continue
-            pending.pop()
-            if x not in self.tags:
-                self.tags[x] = self._move(x, [self.of(y) for y in x.inputs])
-        return self.tags[value]
-
-    def _move(self, value: Value, inputs: list[Tags]) -> Tags:
-        name, x = value.op, inputs[0]
-        if name == "reshape":
-            return x.reshape(value.shape)
-        if name == "transpose":
-            return x.transpose(value.attribute("axes"))
-        if name == "broadcast_to":
-            return np.broadcast_to(x, value.shape)
-        if name == "getitem":
-            return np.asarray(x[to_numpy(value.attribute("index"))])
-        if name == "concat":
-            return np.concatenate(inputs, axis=value.attribute("axis"))
-        if name == "scatter_slice":
-            z: Tags = np.full(value.shape, self.zero, self.dtype)
-            z[to_numpy(value.attribute("index"))] = x
-            return z
-        assert name == "stop_gradient"
-        return x
-
-    def flat(self, x: Value, shape: Shape) -> Tags:
-        """The tags of a value repeated to a shape, row by row."""
-        tags = self.of(x)
-        if x.shape == shape and tags.flags.c_contiguous:
-            return tags.reshape(-1)
-        found = self.flats.get((x, shape))
-        if found is None:
-            found = np.broadcast_to(tags, shape).reshape(-1)
-            self.flats[x, shape] = found
-        return found
-
-    def text(self, tag: int) -> str:
-        """What a tag stands for."""
-        if tag < 0:
-            return "nothing"
-        place = bisect.bisect_right(self.starts, tag) - 1
-        owner = self.owners[place]
-        if not isinstance(owner, Value):
-            return f"the number {owner:g}"
-        index = np.unravel_index(tag - self.starts[place], owner.shape or (1,))
-        return f"element {[int(i) for i in index]} of {owner!r}"
-
-
-class _Memory:
-    """One space: its tags; `fresh` until something is written."""
-
-    __slots__ = ("fresh", "tags", "writable")
-
-    def __init__(self, tags: Tags, writable: bool) -> None:
-        self.tags = tags
-        self.writable = writable
-        self.fresh = True
+    _Machine(code, TaggedValues(program)).run()
 
 
 class _Machine:
     """Executes code on tags."""
 
-    def __init__(self, code: Code, tagged: _Tagged) -> None:
+    def __init__(self, code: Code, tagged: TaggedValues) -> None:
         self.code = code
         self.tagged = tagged
         self.now = "the code"
         self.itemsize = tagged.dtype.itemsize
         self.spaces = self._memories()
 
-    def _memories(self) -> list[_Memory]:
+    def _memories(self) -> list[Memory]:
         code, tagged, program = self.code, self.tagged, self.tagged.program
         if code.arguments != [x.shape for x in program.arguments]:
             self.fail("its arguments are not those of the program")
         if not len(code.instructions) == len(code.meanings) == len(code.labels):
             self.fail("there must be one meaning for each instruction")
-        arena: Tags = np.full(code.arena_size, _NOTHING, tagged.dtype)
-        spaces = [_Memory(arena, True)]
-        spaces += [_Memory(tagged.of(x).reshape(-1), False) for x in program.arguments]
+        arena: Tags = np.full(code.arena_size, NOTHING, tagged.dtype)
+        spaces = [Memory(arena, True)]
+        spaces += [Memory(tagged.of(x).reshape(-1), False) for x in program.arguments]
         assigned = {id(state.buffer) for state, _ in program.writes}
         for number, buffer in enumerate(code.buffers):
             if number == 0:
                 scalars = [tagged.scalar(float(s)) for s in buffer]
-                spaces.append(_Memory(np.array(scalars, tagged.dtype), False))
+                spaces.append(Memory(np.array(scalars, tagged.dtype), False))
             elif (leaf := tagged.leaves.get(id(buffer))) is not None:
                 tags = tagged.of(leaf).reshape(-1)
-                spaces.append(_Memory(tags, id(buffer) in assigned))
+                spaces.append(Memory(tags, id(buffer) in assigned))
             else:
                 self.fail(f"buffer {number} belongs to no value of the program")
         return spaces
@@ -390,7 +181,7 @@ class _Machine:
             and x.producer is None
         )
 
-    def begin_write(self, place: Operand) -> _Memory:
+    def begin_write(self, place: Operand) -> Memory:
         """The memory of an operand that is written."""
         memory = self.spaces[place[0]]
         if not memory.writable:
@@ -411,8 +202,8 @@ class _Machine:
         self.begin_write(place)
         target = self.window(place, tags.shape, strides)
         if any(np.may_share_memory(target, r) for r in reads):
-            target[...] = _NOTHING
-            if any(bool((r == _NOTHING).any()) for r in reads):
+            target[...] = NOTHING
+            if any(bool((r == NOTHING).any()) for r in reads):
                 self.fail(f"what it writes to {place} overlaps what it reads")
         target[...] = tags
         if strides is not None and not _same(target, tags):
@@ -653,11 +444,11 @@ class _Run:
         suspicious = self._may_overlap()
         if suspicious:
             for window in windows.values():
-                window[...] = _NOTHING
+                window[...] = NOTHING
             for ref in self.read:
                 if ref not in windows:
                     place, strides = self.operands[ref][:2]
-                    if (machine.window(place, shape, strides) == _NOTHING).any():
+                    if (machine.window(place, shape, strides) == NOTHING).any():
                         machine.fail(f"operand {ref} overlaps one that is written")
         for z, window in windows.items():
             window[...] = self.held[z].reshape(shape)
@@ -669,7 +460,7 @@ class _Run:
             if any(self.operands[z][2:]):  # it may be written to the end of a block of eight
                 _, high, space = self._extent(z)
                 low = self._extent(z)[0]
-                machine.spaces[space].tags[high : low + -(-(high - low) // 8) * 8] = _NOTHING
+                machine.spaces[space].tags[high : low + -(-(high - low) // 8) * 8] = NOTHING
 
     def _extent(self, ref: int) -> tuple[int, int, int]:
         (space, offset), strides = self.operands[ref][:2]

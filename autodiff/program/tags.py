@@ -1,0 +1,162 @@
+"""Tags: a number for every element of every value of a program.
+
+A computed value has tags of its own. Views say by ordinary indexing of tags what they consist of.
+The verifier executes code on memories that hold tags in place of numbers.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autodiff.array import Shape
+from autodiff.ops.index import to_numpy
+from autodiff.program.ir import Program, Value
+
+__all__ = ["NOTHING", "Memory", "TaggedValues", "Tags"]
+
+Tags: TypeAlias = NDArray[Any]  # int32 or int64
+
+NOTHING = -1  # the tag of memory that nothing has written, or that was spoilt
+_MOVES = frozenset(
+    {"reshape", "transpose", "broadcast_to", "getitem", "concat", "stop_gradient", "scatter_slice"}
+)
+
+
+class TaggedValues:
+    """The values of a program, each with the tags of its elements."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.first: dict[Value, int] = {}
+        self.starts: list[int] = []  # first tags, in order
+        self.owners: list[Value | float] = []  # of each of `starts`
+        self.numbers: dict[bytes, int] = {}  # tags of scalar constants, by their bits
+        self.leaves: dict[int, Value] = {}  # states and constants, by their buffers
+        self.count = 0
+        for x in program.arguments:
+            self._own(x)
+        for instruction in program.instructions:
+            self._give(instruction.inputs)
+            if instruction.op.name not in _MOVES:
+                self._own(instruction.output)
+        self._give(program.outputs)
+        self._give(state for state, _ in program.writes)
+        self.zero = self.scalar(0.0)
+        self.dtype = np.dtype(np.int32 if self.count < 2**30 else np.int64)
+        self.all: Tags = np.arange(self.count + 2**16, dtype=self.dtype)
+        self.tags: dict[Value, Tags] = {}
+        self.flats: dict[tuple[Value, Shape], Tags] = {}
+
+    def _give(self, values: Iterable[Value]) -> None:
+        for x in values:
+            if x.producer is not None or x in self.first or x.kind == "argument":
+                continue
+            assert x.buffer is not None
+            if x.kind == "constant" and x.size == 1:
+                self.first[x] = self.scalar(float(x.buffer.reshape(())))
+            elif (known := self.leaves.get(id(x.buffer))) is not None:
+                self.first[x] = self.first[known]
+            else:
+                self._own(x)
+            self.leaves.setdefault(id(x.buffer), x)
+
+    def _own(self, x: Value | float) -> int:
+        first = self.count
+        self.starts.append(first)
+        self.owners.append(x)
+        if isinstance(x, Value):
+            self.first[x] = first
+            self.count += x.size
+        else:
+            self.count += 1
+        return first
+
+    def scalar(self, number: float) -> int:
+        """The tag of a scalar constant."""
+        bits = np.float64(number).tobytes()
+        if bits not in self.numbers:
+            self.numbers[bits] = self._own(number)
+        return self.numbers[bits]
+
+    def of(self, x: Value) -> Tags:
+        """The tags of a value, in its shape."""
+        tags = self.tags.get(x)
+        if tags is None:
+            first = self.first.get(x)
+            if first is None:
+                tags = self._moved(x)
+            else:
+                tags = self.all[first : first + x.size].reshape(x.shape)
+            self.tags[x] = tags
+        return tags
+
+    def _moved(self, value: Value) -> Tags:
+        """Tags of what only moves elements; its inputs' first, without recursion."""
+        pending = [value]
+        while pending:
+            x = pending[-1]
+            missing = [y for y in x.inputs if y not in self.tags and y not in self.first]
+            if missing:
+                pending.extend(missing)
+                continue
+            pending.pop()
+            if x not in self.tags:
+                self.tags[x] = self._move(x, [self.of(y) for y in x.inputs])
+        return self.tags[value]
+
+    def _move(self, value: Value, inputs: list[Tags]) -> Tags:
+        name, x = value.op, inputs[0]
+        if name == "reshape":
+            return x.reshape(value.shape)
+        if name == "transpose":
+            return x.transpose(value.attribute("axes"))
+        if name == "broadcast_to":
+            return np.broadcast_to(x, value.shape)
+        if name == "getitem":
+            return np.asarray(x[to_numpy(value.attribute("index"))])
+        if name == "concat":
+            return np.concatenate(inputs, axis=value.attribute("axis"))
+        if name == "scatter_slice":
+            z: Tags = np.full(value.shape, self.zero, self.dtype)
+            z[to_numpy(value.attribute("index"))] = x
+            return z
+        assert name == "stop_gradient"
+        return x
+
+    def flat(self, x: Value, shape: Shape) -> Tags:
+        """The tags of a value repeated to a shape, row by row."""
+        tags = self.of(x)
+        if x.shape == shape and tags.flags.c_contiguous:
+            return tags.reshape(-1)
+        found = self.flats.get((x, shape))
+        if found is None:
+            found = np.broadcast_to(tags, shape).reshape(-1)
+            self.flats[x, shape] = found
+        return found
+
+    def text(self, tag: int) -> str:
+        """What a tag stands for."""
+        if tag < 0:
+            return "nothing"
+        place = bisect.bisect_right(self.starts, tag) - 1
+        owner = self.owners[place]
+        if not isinstance(owner, Value):
+            return f"the number {owner:g}"
+        index = np.unravel_index(tag - self.starts[place], owner.shape or (1,))
+        return f"element {[int(i) for i in index]} of {owner!r}"
+
+
+class Memory:
+    """One space: its tags; `fresh` until something is written."""
+
+    __slots__ = ("fresh", "tags", "writable")
+
+    def __init__(self, tags: Tags, writable: bool) -> None:
+        self.tags = tags
+        self.writable = writable
+        self.fresh = True
