@@ -115,7 +115,7 @@ def bars(results: dict[str, Any], names: Sequence[str], threads: str) -> Figure 
         ax.grid(axis="x", alpha=0.3)
         ax.set_axisbelow(True)
     values = [v for found in panels.values() for v in found.values()]
-    _ratio_axis(axes[0], min(values) / 1.6, max(values) * 2.0)
+    _ratio_axis(axes[0], min(values) / 2.5, max(values) * 2.0)
     what = "one thread" if threads == "1" else "one thread or all, whichever is faster"
     picture.suptitle(f"Time of a training step, relative to autodiff, a call a step ({what})")
     names_of = {"ours": "autodiff", "yardstick": "written by hand, textbook", "rival": "rivals"}
