@@ -37,7 +37,7 @@ class Entry:
 
     module: str
     mode: str
-    library: str | None = None
+    package: str | None = None
     peer: bool = False
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -190,7 +190,7 @@ def contest(
                 do="start",
                 module=entry.module,
                 mode=entry.mode,
-                library=entry.library,
+                library=entry.package,
                 workload=workload,
                 shrunk=shrunk,
                 check=check,
@@ -198,7 +198,7 @@ def contest(
                 options=entry.options,
             )
             if "error" in answer:
-                library = {"sklearn": "scikit-learn"}.get(entry.library or "", entry.library)
+                library = {"sklearn": "scikit-learn"}.get(entry.package or "", entry.package)
                 record["reason"] = missing.get(library or "", answer["error"])
                 record["does_not_fit"] = answer.get("does_not_fit", False)
                 worker.quit()

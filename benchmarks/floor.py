@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.contestant import DoesNotFit, Run
 from benchmarks.workloads import GATES, LSTM, VAE, Array, Arrays, Workload
 
-__all__ = ["MODES", "library", "prepare"]
+__all__ = ["MODES", "machine_code", "prepare"]
 
 LIBRARY = None
 MODES = {"scan": "hand-written C, vector extensions, looped in C"}
@@ -33,7 +33,7 @@ _PADDED = 16  # columns of a gate
 
 
 @functools.cache
-def library() -> ctypes.CDLL:
+def machine_code() -> ctypes.CDLL:
     """floor.c, compiled for this machine."""
     source = Path(__file__).with_name("floor.c")
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[:1]
@@ -103,7 +103,7 @@ class LSTMFloor:
         if sizes != (2, 15, 2, 1) or workload.n_steps > 64:
             raise DoesNotFit("written for 2 inputs, 15 units, 2 outputs, batch 1")
         self.n_steps = workload.n_steps
-        self.call = library().lstm_scan
+        self.call = machine_code().lstm_scan
         self.memory = self.pack(workload.weights())
         self.losses = np.empty(workload.n_scan)
 
@@ -165,7 +165,7 @@ class VAEFloor:
             raise DoesNotFit("written for batch 1, no decoder layer, n_in a multiple of 8")
         self.n_hidden, self.n_latent = h, k
         self.real = {"encoder": (n, h), "mean": (h, k), "log_variance": (h, k), "output": (k, n)}
-        self.call = library().vae_scan
+        self.call = machine_code().vae_scan
         self.mask = aligned(32)
         self.mask[:k] = 1.0
         self.memory = self.pack(workload.weights())

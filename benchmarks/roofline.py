@@ -126,7 +126,7 @@ def time_products(w: Workload) -> float:
     place = np.array([[places[name] for name in row[5:]] for row in rows], dtype=np.int64)
     memory = floor.aligned(end)
     memory[:] = np.random.default_rng(0).uniform(-1.0, 1.0, memory.size)
-    call = floor.library().products
+    call = floor.machine_code().products
     call.restype = None
     arguments = (
         *[ctypes.c_void_p(blas(name)) for name in ("dgemm", "dgemv", "dger")],
@@ -145,7 +145,7 @@ def time_functions(w: Workload) -> float:
     x[:] = np.random.default_rng(0).uniform(0.0, 1.0, n)
     total = 0.0
     for name, count in functions(w).items():
-        call = getattr(floor.library(), f"{name}_all")
+        call = getattr(floor.machine_code(), f"{name}_all")
         call.restype = None
         arguments = floor.pointer(z), floor.pointer(x), ctypes.c_long(n)
         overhead = _middle(lambda: call(*arguments[:2], ctypes.c_long(0)), 0.005)  # noqa: B023

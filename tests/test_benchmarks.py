@@ -205,7 +205,7 @@ def test_every_contestant_has_a_file_with_the_three_names(entry):
     assert side(entry.key) == ("rival" if entry.peer else side(entry.key))
     if entry.peer:
         installed = {name_of(r) for r in requirements()}
-        assert {"sklearn": "scikit-learn"}.get(entry.library, entry.library) in installed
+        assert {"sklearn": "scikit-learn"}.get(entry.package, entry.package) in installed
 
 
 def test_targets_name_contestants():
