@@ -469,7 +469,8 @@ def test_the_pool(flags, tmp_path):
     made = subprocess.run(build, env=environment, capture_output=True, text=True, check=False)
     if made.returncode != 0:
         pytest.skip(f"cannot be built here: {made.stderr[-300:]}")
-    forks = "0" if "-fsanitize=thread" in flags else "10"  # it cannot follow them
+    # A child forked while another thread holds a lock of a sanitizer's runtime waits for ever.
+    forks = "10" if flags == ["-O2"] else "0"
     ran = subprocess.run([str(program), "2000", forks], env=environment, capture_output=True,
                          text=True, timeout=120, check=False)  # fmt: skip
     if "unexpected memory mapping" in ran.stderr:
