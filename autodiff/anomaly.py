@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autodiff import graph
+from autodiff.observer import Watching, current_observer, observe
 from autodiff.errors import AnomalyError, BackendError
 
 if TYPE_CHECKING:
@@ -50,24 +50,18 @@ def detect_anomaly() -> Iterator[None]:
     Traceback (most recent call last):
     AnomalyError: forward: 1 of 2 elements of the value of node 'log#2' ... are not finite
     """
-    outer = graph.current_observer()
+    outer = current_observer()
     if outer is not None and not isinstance(outer, _Watch):
         raise BackendError(
             "detect_anomaly cannot watch a step that is being recorded, which has no numbers yet; "
             "call the undecorated function within detect_anomaly instead"
         )
-    with graph.observe(_Watch()):
+    with observe(_Watch()):
         yield
 
 
-class _Watch:
+class _Watch(Watching):
     """Looks at everything that the passes tell it of."""
-
-    def wants(self, node: Node) -> bool:
-        return False
-
-    def read(self, tensor: Node) -> Any:
-        return None
 
     def assign(self, tensor: Node, value: Any) -> None:
         new = np.asarray(value)

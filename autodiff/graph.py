@@ -11,9 +11,8 @@ the round in which it sent last; with a minus, the one in which it is waited for
 that sends again after its reader was computed anew begins the next round, an edge that would
 be counted twice is noticed, and one from a reader that was made in mid-pass is one more.
 
-How values age. Every assignment and every computed value carries a tick of one counter. A
-value is stale if one of its inputs has a later tick. An *epoch* ends with every
-assignment; a node that was found fresh in the present epoch need not be looked at again.
+How values age is said in :mod:`autodiff.clock`. What an interrupted pass has left half done is
+undone before anybody looks (:mod:`autodiff.unfinished`).
 
 Nothing here recurses, and every walk is linear in the number of edges.
 """
@@ -21,15 +20,15 @@ Nothing here recurses, and every walk is linear in the number of edges.
 from __future__ import annotations
 
 import itertools
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from autodiff import clock, unfinished
 from autodiff.array import as_float64
 from autodiff.backend import Backend, get_backend
+from autodiff.clock import settle, ticks
 from autodiff.errors import (
     BackwardTwiceError,
     GradientError,
@@ -39,7 +38,7 @@ from autodiff.errors import (
     StaleValueError,
     UnassignedError,
 )
-from autodiff.observer import Observer, current_observer, observe
+from autodiff.observer import Observer, current_observer, here, observe
 from autodiff.op import OPS
 from autodiff.operators import Operators
 from autodiff.sweep import Sweep
@@ -56,54 +55,6 @@ __all__ = [
     "observe",
     "reset",
 ]
-
-ticks = itertools.count(1)
-_epoch = object()
-
-
-def new_epoch() -> int:
-    """A tensor was assigned: nothing is known to be fresh. Returns the tick of it."""
-    global _epoch
-    _epoch = object()
-    return next(ticks)
-
-
-_unsettled: dict[Any, None] = {}
-
-_recording = threading.RLock()
-"""Held by a thread that records a step: the tensors of the step hold no numbers meanwhile."""
-_records = threading.local()
-
-
-def defer(settle: Callable[[], None]) -> None:
-    """Call `settle` before the next pass over any graph.
-
-    A replayed step writes to tensors without touching them: that they have changed is
-    noted only when somebody looks.
-    """
-    _unsettled[settle] = None
-
-
-def settle() -> None:
-    """Take note of what replayed steps have written; in a recording, once it is over."""
-    if _unsettled and not getattr(_records, "now", False):
-        with _recording:
-            while _unsettled:
-                _unsettled.popitem()[0]()
-
-
-@contextmanager
-def alone() -> Iterator[None]:
-    """Record within a ``with`` block: no other thread records, or settles, meanwhile."""
-    with _recording:
-        settle()
-        before = getattr(_records, "now", False)
-        _records.now = True
-        try:
-            yield
-        finally:
-            _records.now = before
-
 
 # ---- walks ----------------------------------------------------------------------------
 
@@ -139,16 +90,14 @@ def forward(root: Node, backend: str | Backend | None = None) -> None:
         If a tensor below has no value; nothing has been computed then.
     """
     settle()
-    epoch = _epoch
+    epoch = clock.epoch
     if root._checked is epoch:
         return
-    run = get_backend(backend).forward
     observer = current_observer()
+    run = _executor(backend, observer).forward
     tick = next(ticks)
     for node in itertools.chain(_plan(root, epoch), (root,)):
         age = node._tick
-        if observer is not None and observer.wants(node):
-            age = 0
         for x in node.inputs:
             if x._tick > age:
                 try:
@@ -164,6 +113,13 @@ def forward(root: Node, backend: str | Backend | None = None) -> None:
                 node._tick = tick
                 break
         node._checked = epoch
+
+
+def _executor(backend: str | Backend | None, observer: Observer | None) -> Backend:
+    """Who computes: a recording, whatever back end was asked for, or that back end."""
+    if observer is not None and observer.backend is not None:
+        return observer.backend
+    return get_backend(backend)
 
 
 def _plan(root: Node, epoch: object) -> Sequence[Node]:
@@ -197,7 +153,7 @@ def _plan(root: Node, epoch: object) -> Sequence[Node]:
 def _require_fresh(root: Node, backend: str | Backend | None) -> None:
     """See to it that `root` and all below it have values of the present tensors."""
     settle()
-    epoch = _epoch
+    epoch = clock.epoch
     if root._checked is epoch:
         return
     if root._value is None:
@@ -218,16 +174,24 @@ def _require_fresh(root: Node, backend: str | Backend | None) -> None:
 # ---- backward -------------------------------------------------------------------------
 
 
-def backward(seeds: Mapping[Node, Any] | Node, *, backend: str | Backend | None = None) -> None:
+def backward(
+    seeds: Mapping[Node, Any] | Node,
+    *,
+    accumulate: bool = False,
+    backend: str | Backend | None = None,
+) -> None:
     """One backward pass from several outputs, each with its own gradient.
 
     Every node waits for just those edges that a gradient will come along in this pass,
     so readers that take no part (a prediction that is not in the loss) hold up nothing.
+    A pass begins a new sum wherever it comes.
 
     Parameters
     ----------
     seeds : ``{node: gradient}``, gradients of the shape of their node; 1.0 or None stands
         for ones if the node has a single element. A node alone stands for ``{node: 1.0}``.
+    accumulate : let the sums of tensors begin with the gradients that they hold, if they were
+        not assigned since: batches that are too large for one pass can be fed in parts.
 
     Raises
     ------
@@ -236,7 +200,8 @@ def backward(seeds: Mapping[Node, Any] | Node, *, backend: str | Backend | None 
     StaleValueError
         If a tensor was assigned since the values were computed.
     BackwardTwiceError
-        If a node has already pushed in this pass: call ``reset()``, or give all seeds at once.
+        If a seed has already pushed in this pass, or a tensor holds a gradient that nobody has
+        read: it would be lost. Call ``reset()``, accumulate, or give all seeds at once.
 
     Examples
     --------
@@ -245,28 +210,39 @@ def backward(seeds: Mapping[Node, Any] | Node, *, backend: str | Backend | None 
     >>> autodiff.backward({(x * x).sum(): 1.0})
     >>> x.gradient
     array([2., 4.])
+    >>> autodiff.backward((3.0 * x).sum(), accumulate=True)
+    >>> x.gradient
+    array([5., 7.])
     """
     pairs = dict(seeds) if isinstance(seeds, Mapping) else {seeds: None}
-    checked = {node: _seed_gradient(node, g) for node, g in pairs.items()}
+    checked = {here(node): _seed_gradient(here(node), g) for node, g in pairs.items()}
     for node in checked:
+        settled(node)
         _require_fresh(node, backend)
-    if len(checked) == 1:
+    if len(checked) == 1 and not accumulate:
         ((node, gradient),) = checked.items()
         if node._awaited < 0 and _sweep_of(node).begins_anew():
             _run_sweep(node, gradient, backend)
             return
     counts = _reachable_edges(checked)
-    _check_new_pass(checked, counts)
-    _run(checked, counts, backend)
+    _check_new_pass(checked, counts, accumulate)
+    _run(checked, counts, backend, None, accumulate)
 
 
-def push(node: Node, gradient: Any, sender: str | None, backend: str | Backend | None) -> None:
+def push(
+    node: Node,
+    gradient: Any,
+    sender: str | None,
+    backend: str | Backend | None,
+    accumulate: bool,
+) -> None:
     """Send `node` one gradient from outside; it and what it completes push down.
 
     This is the post's style: every node waits for all of its living parents, and for the
     outside senders that it was told of by ``register``.
     """
     seed = _seed_gradient(node, gradient)
+    settled(node)
     _require_fresh(node, backend)
     if sender is not None and sender not in node.senders:
         raise GradientError(
@@ -282,12 +258,12 @@ def push(node: Node, gradient: Any, sender: str | None, backend: str | Backend |
         raise BackwardTwiceError(
             f"{sender!r} has sent its gradient to {node.describe()} already in this pass"
         )
-    if not node._parents and node._senders is None and node._awaited < 0:
+    if not node._parents and node._senders is None and node._awaited < 0 and not accumulate:
         sweep = _sweep_of(node)
         if sweep.is_alone() and sweep.begins_anew():
             _run_sweep(node, seed, backend)
             return
-    _run({node: seed}, None, backend, sender)
+    _run({node: seed}, None, backend, sender, accumulate)
 
 
 def _sweep_of(root: Node) -> Sweep:
@@ -298,11 +274,16 @@ def _sweep_of(root: Node) -> Sweep:
 
 def _run_sweep(root: Node, gradient: Any, backend: str | Backend | None) -> None:
     assert root._sweep is not None
+    observer = current_observer()
+    under_way = unfinished.begin(lambda: reset(root))
     try:
-        root._sweep.run(root, gradient, get_backend(backend), current_observer())
+        root._sweep.run(root, gradient, _executor(backend, observer), observer)
     except BaseException:
         reset(root)
         raise
+    finally:
+        unfinished.end(under_way)
+    clock.note_pass()
 
 
 def _seed_gradient(node: Node, gradient: Any) -> Any:
@@ -347,17 +328,30 @@ def _reachable_edges(seeds: Iterable[Node]) -> dict[Node, int]:
     return counts
 
 
-def _check_new_pass(seeds: Iterable[Node], counts: Mapping[Node, int]) -> None:
-    """Refuse before anything changes: half-finished rounds, and pushing twice."""
+def _check_new_pass(seeds: Iterable[Node], counts: Mapping[Node, int], accumulate: bool) -> None:
+    """Refuse before anything changes: half-finished rounds, pushing twice, a gradient lost."""
     for node in seeds:
         if node._awaited == 0:
             raise _twice(node)
     for node in counts:
         if node._awaited > 0:
             raise _half_finished(node)
-        for x, edge in zip(node.inputs, node._edges, strict=True):
-            if edge is not None and x._awaited == 0 and edge.round != x._round:
-                raise _twice(x)
+        if not accumulate and is_unread(node):
+            raise unread(node)
+
+
+def is_unread(node: Node) -> bool:
+    """Whether `node` is a tensor with a complete gradient that nobody has read."""
+    return node.op is None and node._awaited == 0 and node._read != node._round
+
+
+def unread(node: Node) -> BackwardTwiceError:
+    return BackwardTwiceError(
+        f"{node.describe()} holds the complete gradient of an earlier backward pass, which nobody "
+        "has read, and this pass would replace it: read it first (or let an optimiser step), add "
+        "to it by autodiff.backward(..., accumulate=True), or forget it by autodiff.reset(...) of "
+        "this tensor; if no gradient of it is wanted, make it Tensor(..., constant=True)"
+    )
 
 
 def _twice(node: Node) -> BackwardTwiceError:
@@ -401,18 +395,32 @@ def waiting_message(node: Node) -> str:
     return f"{node.describe()} still waits for {', '.join(names) or 'a reader that is gone'}"
 
 
+def settled(node: Node) -> Node:
+    """`node`, once replays and interrupted passes have left no trace on it."""
+    settle()
+    unfinished.undo()
+    return node
+
+
 def _run(
     seeds: Mapping[Node, Any],
     counts: Mapping[Node, int] | None,
     backend: str | Backend | None,
-    sender: str | None = None,
+    sender: str | None,
+    accumulate: bool,
 ) -> None:
     """Push gradients down as far as they go; on any error leave no half-made sums."""
+    begun: list[Node] = []
+    executor = _executor(backend, current_observer())
+    under_way = unfinished.begin(lambda: _forget(begun))
     try:
-        _push_down(seeds, counts, get_backend(backend), sender)
+        _push_down(seeds, counts, executor, sender, accumulate, begun)
     except BaseException:
-        reset(*seeds)
+        _forget(begun)
         raise
+    finally:
+        unfinished.end(under_way)
+    clock.note_pass()
 
 
 def _push_down(
@@ -420,14 +428,17 @@ def _push_down(
     counts: Mapping[Node, int] | None,
     backend: Backend,
     sender: str | None,
+    accumulate: bool,
+    begun: list[Node],
 ) -> None:
+    """The general pass. `begun` gets every node whose sum is changed, before it is."""
     add, run = OPS["add"].bind(), backend.forward
     run_backward, observer = backend.backward, current_observer()
     ready: list[Node] = []
     for node, g in seeds.items():
+        begun.append(node)
         if node._awaited < 0:
-            node._round += 1
-            node._gradient = g
+            _begin_sum(node, g, accumulate, add, run)
             node._awaited = _expected(node, counts)
         else:
             node._gradient = run(add, (node._gradient, g))
@@ -458,22 +469,37 @@ def _push_down(
             if awaited > 0:
                 if edge.round == x._round:
                     raise _half_finished(x)
+                begun.append(x)
                 x._gradient = run(add, (x._gradient, g))
                 if counts is None and edge.round != -x._round:
                     awaited += 1  # one more than it waits for: a reader made in mid-pass
-            elif awaited < 0 or edge.round == x._round:
-                x._round += 1
-                x._gradient = g
+            else:
+                if awaited == 0 and not accumulate and is_unread(x):
+                    raise unread(x)
+                begun.append(x)
+                _begin_sum(x, g, accumulate, add, run)
                 if counts is None and len(x._parents) == 1 and x._senders is None:
                     awaited = 1  # the usual case, without a call: it has this reader only
                 else:
                     awaited = _expected(x, counts)
-            else:
-                raise _twice(x)
             edge.round = x._round
             x._awaited = awaited = awaited - 1
             if awaited == 0:
                 ready.append(x)
+
+
+def _begin_sum(node: Node, g: Any, accumulate: bool, add: Any, run: Any) -> None:
+    """`g` is the first gradient that comes to `node` in a new pass."""
+    if accumulate and node.op is None and node._awaited == 0:
+        g = run(add, (node._gradient, g))
+    node._gradient = g
+    node._round += 1
+
+
+def _forget(nodes: Iterable[Node]) -> None:
+    for node in nodes:
+        node._awaited = -1
+        node._gradient = None
 
 
 def _expected(node: Node, counts: Mapping[Node, int] | None) -> int:
@@ -501,6 +527,5 @@ def can_send(edge: Edge, node: Node) -> bool:
 
 def reset(*roots: Node) -> None:
     """Forget the gradients of `roots` and of all nodes below them."""
-    for node in ancestors(roots):
-        node._awaited = -1
-        node._gradient = None
+    unfinished.undo()
+    _forget(ancestors([here(root) for root in roots]))

@@ -14,62 +14,34 @@ from __future__ import annotations
 import math
 import os
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from autodiff import graph
-from autodiff.array import Array, Shape, aligned_copy, as_float64, is_float64, read_only
+from autodiff import clock, graph
+from autodiff.array import Array, Shape, aligned_copy, as_float64
 from autodiff.backend import Backend
 from autodiff.copies import Copies
+from autodiff.edge import Edge, alive
 from autodiff.errors import (
     DTypeError,
     GradientError,
     IncompleteGradientError,
+    RecordingError,
     ShapeError,
     UnassignedError,
 )
+from autodiff.memory import assign_together, sealed, snapshot, snapshots, value_of
+from autodiff.observer import current_observer, escaped, here, missing
 from autodiff.op import BoundOp, refusal, user_line
 from autodiff.operators import Operators
 from autodiff.sweep import Sweep
 
-__all__ = ["Edge", "Node", "Tensor", "lift"]
+__all__ = ["Edge", "Node", "Tensor", "assign_together", "lift", "snapshots"]
 
 _named: weakref.WeakValueDictionary[str, Node] = weakref.WeakValueDictionary()
 _NO_SENDERS: dict[str, int] = {}
-
-
-class Edge(weakref.ref["Node"]):
-    """One use of a node: input number `position` of the reader, which it refers to weakly.
-
-    `round` is the round of the node read in which a gradient came along this edge last; with
-    a minus, the one in which it is waited for.
-    """
-
-    __slots__ = ("position", "round")
-
-    position: int
-    round: int
-
-    def __new__(cls, reader: Node, forget: Callable[[Any], object], position: int) -> Edge:
-        """Make an edge; `forget` is called when the reader is gone."""
-        edge = super().__new__(cls, reader, forget)
-        edge.position = position
-        edge.round = 0
-        return edge
-
-    def __init__(self, reader: Node, forget: Callable[[Any], object], position: int) -> None:
-        super().__init__(reader, forget)  # type: ignore[call-arg]
-
-    # Two edges of one reader are two edges: weak references would compare equal.
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
-
-    def __repr__(self) -> str:
-        reader = self()
-        name = "a dead node" if reader is None else reader.name  # a node's truth is its value's
-        return f"<edge to input {self.position} of {name}>"
 
 
 class Node(Copies, Operators):
@@ -104,9 +76,11 @@ class Node(Copies, Operators):
         "_checked",
         "_edges",
         "_gradient",
+        "_home",
         "_name",
         "_parents",
         "_plan",
+        "_read",
         "_readers",
         "_round",
         "_senders",
@@ -133,6 +107,14 @@ class Node(Copies, Operators):
 
     def __init__(self, op: BoundOp, inputs: Sequence[Node], name: str | None = None) -> None:
         self.where = user_line()
+        observer = current_observer()
+        self._home = None if observer is None else observer.home
+        if observer is not None:
+            inputs = [observer.here(x) for x in inputs]
+        else:
+            for x in inputs:
+                if x._home is not None:
+                    raise escaped(x)
         try:
             shape = op.shape(*[x.shape for x in inputs])
         except ShapeError as error:
@@ -160,10 +142,11 @@ class Node(Copies, Operators):
         self._checked: object = None
         self._awaited = -1
         self._round = 0
+        self._read = 0
         self._plan = None
         self._sweep: Sweep | None = None
         self._senders: dict[str, int] | None = None
-        self._serial = next(graph.ticks)
+        self._serial = next(clock.ticks)
         self._parents: set[Edge] = set()  # edges that a gradient will come along
         self._readers: set[Edge] = set()  # the others
         self._name = _register_name(self, name) if name else None
@@ -197,7 +180,8 @@ class Node(Copies, Operators):
     @property
     def parents(self) -> tuple[tuple[Node, int], ...]:
         """The nodes that read this one, each with the number of its input, oldest first."""
-        return _alive(self._parents | self._readers)
+        node = here(self)
+        return alive(node._parents | node._readers)
 
     @property
     def waiting_for(self) -> tuple[tuple[Node, int], ...]:
@@ -206,17 +190,19 @@ class Node(Copies, Operators):
         Before a pass: all that will send one. A parent whose value is older than this node's
         is not among them: it cannot send before it is computed again.
         """
-        if self._awaited == 0:
+        node = here(self)
+        if node._awaited == 0:
             return ()
-        edges = tuple(self._parents)
-        if self._awaited > 0:
-            return _alive({edge for edge in edges if edge.round == -self._round})
-        return _alive({edge for edge in edges if graph.can_send(edge, self)})
+        edges = tuple(node._parents)
+        if node._awaited > 0:
+            return alive({edge for edge in edges if edge.round == -node._round})
+        return alive({edge for edge in edges if graph.can_send(edge, node)})
 
     @property
     def senders(self) -> dict[str, int]:
         """Outside senders by name, with the round in which each sent last."""
-        return _NO_SENDERS if self._senders is None else self._senders
+        senders = here(self)._senders
+        return _NO_SENDERS if senders is None else senders
 
     def describe(self) -> str:
         """Name and place, for error messages."""
@@ -231,36 +217,37 @@ class Node(Copies, Operators):
     # ---- passes -----------------------------------------------------------------------
 
     def forward(self, backend: str | Backend | None = None) -> Array:
-        """Compute what is missing or stale below, and return the value, a read-only view.
+        """Compute what is missing or stale below, and return the value, which cannot be written.
 
         Raises UnassignedError if a tensor below has no value.
         """
-        if self.op is not None:
-            graph.forward(self, backend)
-        return self._handed_out()
+        node = here(self)
+        if node.op is not None:
+            graph.forward(node, backend)
+        return node._handed_out()
 
     @property
     def value(self) -> Array:
-        """The value as of the last forward pass, computed if there was none; a read-only view.
+        """The value as of the last forward pass, computed if there was none; it cannot be written.
 
         It does not change when a tensor below is assigned: ``forward()`` computes anew. So a
         loss still holds its number after the optimiser has stepped.
         """
-        return self.forward() if self._value is None else self._handed_out()
+        node = here(self)
+        if node._value is None:
+            missing(node, "value")
+            return node.forward()
+        return node._handed_out()
 
     def _handed_out(self) -> Array:
-        observer = graph.current_observer()
-        if observer is not None and (recorded := observer.read(self)) is not None:
-            return recorded  # type: ignore[no-any-return]
-        if self._value is None:
-            raise UnassignedError(f"{self.describe()} was never assigned a value; call assign()")
-        return read_only(self._value) if isinstance(self._value, np.ndarray) else self._value
+        return sealed(self._value) if isinstance(self._value, np.ndarray) else self._value
 
     def backward(
         self,
         gradient: Any = None,
         *,
         sender: str | None = None,
+        accumulate: bool = False,
         backend: str | Backend | None = None,
     ) -> None:
         """Send this node a gradient from outside and push down whatever it completes.
@@ -273,35 +260,39 @@ class Node(Copies, Operators):
         ----------
         gradient : array of the node's shape; by default 1 for a node of a single element.
         sender : the name under which this gradient was announced by :meth:`register`.
+        accumulate : add to the gradients that tensors hold, see :func:`autodiff.backward`.
 
         Raises
         ------
         ShapeError, GradientError, StaleValueError
         BackwardTwiceError
-            If the node has pushed already; call :meth:`reset` between passes over the same
-            values.
+            If the node has pushed already, or a tensor's gradient that nobody has read would be
+            lost; call :meth:`reset` between passes over the same values.
         """
-        graph.push(self, gradient, sender, backend)
+        graph.push(here(self), gradient, sender, backend, accumulate)
 
     def register(self, sender: str) -> None:
         """Announce a gradient from outside: the node will wait for ``backward(sender=...)``."""
-        if self._awaited > 0:
-            raise GradientError(f"{self.describe()} is in the middle of a pass; reset() first")
-        if self._senders is None:
-            self._senders = {}
-        self._senders[sender] = -1
-        self._awaited = -1
+        node = here(self)
+        if node._awaited > 0:
+            raise GradientError(f"{node.describe()} is in the middle of a pass; reset() first")
+        if node._senders is None:
+            node._senders = {}
+        node._senders[sender] = -1
+        node._awaited = -1
 
     @property
     def has_gradient(self) -> bool:
         """Whether :attr:`gradient` can be read."""
-        if self._gradient is None or self._awaited == 0:
-            return self._gradient is not None
-        return graph.held_up(self) is None
+        node = graph.settled(here(self))
+        if node._gradient is None:
+            missing(node, "gradient")
+            return False
+        return node._awaited == 0 or graph.held_up(node) is None
 
     @property
     def gradient(self) -> Array:
-        """The sum of all gradients sent to this node, a read-only view.
+        """The sum of all gradients sent to this node; it cannot be written.
 
         Raises
         ------
@@ -309,23 +300,27 @@ class Node(Copies, Operators):
             If parents have not sent theirs; it names them.
         GradientError
             If the node is constant, or no gradient has reached it.
+        RecordingError
+            In a recording, if the gradient was computed before it.
         """
-        if self._awaited != 0 and (waiting := graph.held_up(self)) is not None:
+        node = graph.settled(here(self))
+        if node._awaited != 0 and (waiting := graph.held_up(node)) is not None:
             # With a gradient of an earlier pass at hand, too: it is not the one asked for.
             raise IncompleteGradientError(
                 f"the gradient is incomplete: {graph.waiting_message(waiting)}; readers that take "
                 "no part in this pass are passed over by autodiff.backward({node: gradient})"
             )
-        if self._gradient is None:
-            why = "no backward pass has reached it" if self.needs_gradient else "it is constant"
-            raise GradientError(f"{self.describe()} has no gradient: {why}")
-        if isinstance(self._gradient, np.ndarray):
-            return read_only(self._gradient)
-        return self._gradient  # type: ignore[no-any-return]
+        if node._gradient is None:
+            missing(node, "gradient")
+            raise GradientError(f"{node.describe()} has no gradient: {_why_none(node)}")
+        node._read = node._round
+        if isinstance(node._gradient, np.ndarray):
+            return sealed(node._gradient)
+        return node._gradient  # type: ignore[no-any-return]
 
     def reset(self) -> None:
         """Forget the gradients of this node and of all below it."""
-        graph.reset(self)
+        graph.reset(here(self))
 
     def graph(self, **options: Any) -> str:
         """The graph below this node as DOT text; options as in :func:`autodiff.draw.dot`."""
@@ -344,7 +339,7 @@ class Node(Copies, Operators):
         nodes: list[Node] = []
         for position, x in enumerate(inputs):
             try:
-                nodes.append(lift(x))
+                nodes.append(x if isinstance(x, Node) else lift(x))
             except DTypeError as error:
                 name = op.op.input_name(position)
                 raise refusal(DTypeError, f"{op.name}: {name}: {error}") from None
@@ -353,6 +348,12 @@ class Node(Copies, Operators):
     # ---- copies -----------------------------------------------------------------------
 
     def _state(self) -> dict[str, Any]:
+        if here(self) is not self or self._home is not None:
+            raise RecordingError(
+                f"{self.describe()} cannot be copied while a step is recorded: the copy would hold "
+                "the numbers of this moment; make a Tensor of its value"
+            )
+        clock.settle()
         fresh = self._value is not None and all(x._tick <= self._tick for x in self.inputs)
         return {
             "op": self.op,
@@ -367,10 +368,23 @@ class Node(Copies, Operators):
     def __setstate__(self, state: tuple[Any, dict[str, Any]]) -> None:
         fields = state[1]
         self.where = fields["where"]
+        self._home = None
         self._set_up(*(fields[k] for k in ("op", "inputs", "shape", "needed", "name")))
         self._value = fields["value"]
         if self._value is not None:
-            self._tick = graph.new_epoch()
+            self._tick = clock.new_epoch()
+
+    def _stand_in(self, inputs: Sequence[Node], home: Any) -> Node:
+        """A node like this one, with other inputs, without value and gradients, in a recording."""
+        twin = type(self).__new__(type(self))
+        twin.where = self.where
+        twin._home = home
+        twin._set_up(self.op, tuple(inputs), self.shape, self.needed, None)
+        twin.needs_gradient = self.needs_gradient
+        twin._name = self.name
+        if self._senders is not None:
+            twin._senders = dict.fromkeys(self._senders, -1)
+        return twin
 
 
 class Tensor(Node):
@@ -400,7 +414,7 @@ class Tensor(Node):
     array([[3., 4.]])
     """
 
-    __slots__ = ()
+    __slots__ = ("_lock", "_room", "_snapshot")
 
     def __init__(
         self,
@@ -415,7 +429,8 @@ class Tensor(Node):
             raise refusal(ShapeError, "Tensor: give a value or a shape")
         if isinstance(shape, (int, np.integer)):
             shape = (int(shape),)
-        buffer = None if value is None else _buffer(_value_of(value), "Tensor")
+        buffer = None if value is None else _buffer(value_of(value), "Tensor")
+        self._home = getattr(buffer, "home", None)  # of a recorded value
         size = buffer.shape if buffer is not None else tuple(int(n) for n in shape or ())
         if shape is not None and size != tuple(shape):
             raise refusal(ShapeError, f"Tensor: value has shape {size}, shape says {tuple(shape)}")
@@ -425,7 +440,29 @@ class Tensor(Node):
         self.needs_gradient = not constant
         if buffer is not None:
             self._value = buffer
-            self._tick = next(graph.ticks)
+            self._tick = next(clock.ticks)
+
+    def _set_up(self, *fields: Any) -> None:
+        super()._set_up(*fields)
+        self._lock: Any = None  # of the programs that read or write the buffer
+        self._room: Any = None  # the buffer of a tensor without a value, once a program writes it
+        self._snapshot: tuple[int, Array] | None = None  # with the tick that it was taken at
+
+    @property
+    def value(self) -> Array:
+        """What the tensor holds now: a snapshot, which never changes and cannot be written.
+
+        It is the same object until the tensor is written, by :meth:`assign` or by a compiled step.
+        """
+        tensor = here(self)
+        return tensor._handed_out()
+
+    def _handed_out(self) -> Array:
+        if self._value is None:
+            clock.settle()  # a replay may have written it
+        if self._value is None:
+            raise UnassignedError(f"{self.describe()} was never assigned a value; call assign()")
+        return snapshot(self) if type(self._value) is np.ndarray else self._value
 
     @property
     def constant(self) -> bool:
@@ -443,63 +480,52 @@ class Tensor(Node):
         ShapeError, DTypeError
             The tensor keeps its old value.
         """
-        observer = graph.current_observer()
-        stored = None if observer is None else observer.assign(self, value)
-        if stored is None:
-            array = _value_of(value)
-            if not is_float64(array):
-                array = as_float64(array, f"assign: the value for {self.describe()}")
-            if array.shape != self.shape:
-                raise refusal(
-                    ShapeError,
-                    f"assign: the value has shape {array.shape}, the tensor has shape {self.shape}",
-                    tensor=self,
-                )
-        # The tick first: if Ctrl-C comes between, what depends on it is computed again.
-        self._tick = graph.new_epoch()
-        if stored is not None:
-            self._value = stored
-        elif self._value is None:
-            self._value = aligned_copy(array)
-        else:
-            self._value[...] = array
+        assign_together((self,), (value,))
+
+    def _written(self, tick: int) -> None:
+        """Its buffer has changed, or is about to: what was computed from it is stale."""
         if self._awaited > 0:
             self._gradient = None
         self._awaited = -1
+        self._tick = tick
 
     def _state(self) -> dict[str, Any]:
-        return {**super()._state(), "constant": self.constant}
+        fields = super()._state()
+        literal = False
+        if self._value is not None:
+            literal = not self._value.flags.writeable
+            fields["value"] = snapshot(self)
+        return {**fields, "constant": self.constant, "literal": literal}
 
     def __setstate__(self, state: tuple[Any, dict[str, Any]]) -> None:
+        fields = state[1]
+        if fields["value"] is not None:
+            fields["value"] = aligned_copy(fields["value"])
+            fields["value"].flags.writeable = not fields["literal"]
         super().__setstate__(state)
-        self.needs_gradient = not state[1]["constant"]
+        self.needs_gradient = not fields["constant"]
 
 
 def lift(value: Any) -> Node:
     """`value` itself if it is a node, else a constant tensor that holds a copy of it."""
     if isinstance(value, Node):
-        return value
+        return here(value)
     if value is None:
         raise DTypeError("None is not an array of numbers")
+    observer = current_observer()
+    if observer is not None and observer.home is not None:
+        value = observer.home.recorded(value)
     literal = Tensor(value, constant=True)
     if isinstance(literal._value, np.ndarray):
         literal._value.flags.writeable = False  # nobody can reach it to assign it
     return literal
 
 
-def _value_of(value: Any) -> Any:
-    return value.value if isinstance(value, Node) else value
-
-
 def _buffer(value: Any, what: str) -> Any:
     """A copy of `value` to own; a recorded value, which nobody can write to, is kept."""
+    if isinstance(value, Operators):
+        value.home.check_running(value)
     return value if isinstance(value, Operators) else aligned_copy(as_float64(value, what))
-
-
-def _alive(edges: set[Edge]) -> tuple[tuple[Node, int], ...]:
-    # A reader may die meanwhile, and its edge leave the set: walk over a copy.
-    pairs = [(reader, edge.position) for edge in tuple(edges) if (reader := edge()) is not None]
-    return tuple(sorted(pairs, key=lambda pair: (pair[0]._serial, pair[1])))
 
 
 def _register_name(node: Node, name: str) -> str:
@@ -507,6 +533,15 @@ def _register_name(node: Node, name: str) -> str:
     if _named.setdefault(name, node) is not node:
         name = f"{name}#{node._serial}"
     return name
+
+
+def _why_none(node: Node) -> str:
+    if not node.needs_gradient:
+        return "it is constant"
+    return (
+        "no backward pass has reached it; gradients of a compiled step live within its call and "
+        "are to be returned from it"
+    )
 
 
 def _short(value: Any) -> str:

@@ -11,17 +11,29 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
+from autodiff.errors import RecordingError
+
 if TYPE_CHECKING:
+    from autodiff.backend import Backend
     from autodiff.node import Node
 
-__all__ = ["Observer", "current_observer", "observe"]
+__all__ = ["Observer", "Watching", "current_observer", "escaped", "here", "missing", "observe"]
 
 
 class Observer(Protocol):
     """Is told of every step of the passes that run within :func:`observe`."""
 
-    def wants(self, node: Node) -> bool:
-        """Whether to compute `node` even though its value is fresh."""
+    home: Any
+    """The recording that nodes made meanwhile belong to; None: to nobody."""
+
+    backend: Backend | None
+    """Executes whatever is computed meanwhile; None: the back end that is in force."""
+
+    def suspended(self) -> bool:
+        """Whether what runs now is none of its business: a signal handler."""
+
+    def here(self, node: Node) -> Node:
+        """The node to work on in place of `node`: in a recording, its stand-in."""
 
     def forward(self, node: Node, value: Any) -> None:
         """`node` was computed; `value` is not stored yet."""
@@ -32,8 +44,38 @@ class Observer(Protocol):
     def assign(self, tensor: Node, value: Any) -> Any:
         """`tensor` is about to be assigned; returns what to store, or None for no opinion."""
 
-    def read(self, tensor: Node) -> Any:
-        """The value of `tensor` is asked for; returns what to hand out, None: the value."""
+    def missing(self, node: Node, what: str) -> None:
+        """The "value" or the "gradient" of `node`, which it does not have, is asked for."""
+
+
+class Watching:
+    """An observer that only looks on."""
+
+    home: Any = None
+    backend: Backend | None = None
+
+    def suspended(self) -> bool:
+        """Never."""
+        return False
+
+    def here(self, node: Node) -> Node:
+        """The node itself."""
+        if node._home is not None:
+            raise escaped(node)
+        return node
+
+    def forward(self, node: Node, value: Any) -> None:
+        """Nothing."""
+
+    def backward(self, node: Node, gradients: Sequence[Any]) -> None:
+        """Nothing."""
+
+    def assign(self, tensor: Node, value: Any) -> Any:
+        """No opinion."""
+        return None
+
+    def missing(self, node: Node, what: str) -> None:
+        """Nothing."""
 
 
 _observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
@@ -51,4 +93,34 @@ def observe(observer: Observer) -> Iterator[None]:
 
 def current_observer() -> Observer | None:
     """The observer in force, if any."""
-    return _observer.get()
+    observer = _observer.get()
+    return None if observer is None or observer.suspended() else observer
+
+
+def here(node: Node) -> Node:
+    """The node to work on in place of `node`: in a recording its stand-in, else itself.
+
+    Raises RecordingError if it belongs to a recording that is over, or to another thread's.
+    """
+    observer = current_observer()
+    if observer is not None:
+        return observer.here(node)
+    if node._home is not None:
+        raise escaped(node)
+    return node
+
+
+def escaped(node: Node) -> RecordingError:
+    """What is raised for a node that was made in a recording, and is used elsewhere."""
+    return RecordingError(
+        f"{node.describe()} was made while {node._home} was recorded: it has a shape but no numbers, "
+        "and means nothing outside that recording. Return its value from the step to see it; "
+        "what lasts from step to step is a Tensor made outside, and assigned"
+    )
+
+
+def missing(node: Node, what: str) -> None:
+    """Tell the observer that `node` has not got the value or gradient asked for; it may refuse."""
+    observer = current_observer()
+    if observer is not None:
+        observer.missing(node, what)

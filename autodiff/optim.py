@@ -17,9 +17,10 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from autodiff import graph, ops
+from autodiff import ops
 from autodiff.errors import GradientError
-from autodiff.node import Tensor
+from autodiff.node import Node, Tensor
+from autodiff.observer import current_observer, here, missing
 
 __all__ = ["SGD", "Adam", "Momentum", "Optimiser", "RMSprop", "clip_by_global_norm", "global_norm"]
 
@@ -78,7 +79,7 @@ class Optimiser:
         self.clip = clip
         self.skip_missing = skip_missing
         self.state = {}
-        self._used: list[Any] = [None] * len(self.parameters)
+        self._used = [0] * len(self.parameters)  # the rounds of the gradients used last
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}, {len(self.parameters)} parameters, rate {self.rate}>"
@@ -94,26 +95,35 @@ class Optimiser:
         IncompleteGradientError
             If parents of a parameter have not sent theirs; no parameter has changed then.
         """
-        indices = self._ready()
-        gradients = [self.parameters[i]._gradient for i in indices]
-        self._used = [parameter._gradient for parameter in self.parameters]
-        read = _stored if graph.current_observer() is None else _public
+        observer = current_observer()
+        recording = None if observer is None else observer.home
+        used = self._used
+        if recording is not None:
+            used = recording.scratch.setdefault(self, [0] * len(self.parameters))
+        parameters = [here(parameter) for parameter in self.parameters]
+        indices = self._ready(parameters, used)
+        gradients = [parameters[i]._gradient for i in indices]
+        for i in indices:
+            parameters[i]._read = used[i] = parameters[i]._round
+        read = _stored if recording is None else _public
         rate = read(self.rate) if isinstance(self.rate, Tensor) else self.rate
         with np.errstate(all="ignore"):  # NaN and infinity are results, not warnings
             if self.clip is not None:
                 gradients = clip_by_global_norm(gradients, self.clip)
             self._update(indices, gradients, rate, read)
 
-    def _ready(self) -> Sequence[int]:
+    def _ready(self, parameters: Sequence[Node], rounds: Sequence[int]) -> Sequence[int]:
         """Positions of the parameters to step."""
         indices = []
-        for i, (parameter, used) in enumerate(zip(self.parameters, self._used, strict=True)):
+        for i, (parameter, used) in enumerate(zip(parameters, rounds, strict=True)):
             if parameter._awaited > 0:
                 _ = parameter.gradient  # raises, and says who is waiting for whom
-            if parameter._gradient is None or parameter._gradient is used:
+            if parameter._gradient is None:
+                missing(parameter, "gradient")
+            if parameter._gradient is None or parameter._round == used:
                 if self.skip_missing:
                     continue
-                fault = "no gradient" if used is None else "no new gradient since the last step"
+                fault = "no gradient" if parameter._gradient is None else "no new gradient since the last step"
                 raise GradientError(
                     f"{type(self).__name__}: {parameter.describe()} has {fault}; run a backward "
                     "pass that reaches it, or set skip_missing=True"

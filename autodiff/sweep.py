@@ -15,8 +15,9 @@ from autodiff.op import OPS
 
 if TYPE_CHECKING:
     from autodiff.backend import Backend
-    from autodiff.graph import Observer
-    from autodiff.node import Edge, Node
+    from autodiff.edge import Edge
+    from autodiff.node import Node
+    from autodiff.observer import Observer
 
 __all__ = ["Sweep"]
 
@@ -66,6 +67,8 @@ class Sweep:
         for (x, _), last in zip(self._counts, rounds, strict=True):
             if x._awaited >= 0 and (x._awaited > 0 or x._round != last):
                 return False
+            if x._awaited == 0 and x._read != last and x.op is None:
+                return False  # a gradient that nobody has read
         return True
 
     def is_alone(self) -> bool:

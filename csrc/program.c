@@ -374,14 +374,15 @@ void ad_program_copy_results(const ad_program *program, double *const *to)
 
 ad_fault ad_program_scan(ad_program *program, const ad_program *before,
                          const ad_program *after, ptrdiff_t *step, ptrdiff_t last,
-                         const double *const *arguments, const double **now,
-                         double *const *results, double **to)
+                         const double *const *arguments, ptrdiff_t n_stacked,
+                         const double **now, double *const *results, double **to)
 {
     ad_fault fault = no_fault;
     if (before != NULL) ad_program_run(before);
     for (; *step < last; ++*step) {
-        for (ptrdiff_t j = 0; j < program->n_arguments; j++)
+        for (ptrdiff_t j = 0; j < n_stacked; j++)
             now[j] = arguments[j] + *step * program->arguments[j].size;
+        for (ptrdiff_t j = n_stacked; j < program->n_arguments; j++) now[j] = arguments[j];
         ad_program_bind(program, now);
         fault = ad_program_run(program);
         if (fault.instruction >= 0) break;

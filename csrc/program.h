@@ -238,13 +238,14 @@ ad_fault ad_program_run(const ad_program *program);
 
 void ad_program_copy_results(const ad_program *program, double *const *to);
 
-/* Run steps *step <= i < last of stacked arguments, copying results into stacks; *step is
+/* Run steps *step <= i < last of stacked arguments (those after the first n_stacked are the
+ * same for all steps), copying results into stacks; *step is
  * then the step that failed, or `last`. now, to: room for a pointer an argument, a result.
  * before, after: NULL, or programs that cannot fail, run before and after the steps. */
 ad_fault ad_program_scan(ad_program *program, const ad_program *before,
                          const ad_program *after, ptrdiff_t *step, ptrdiff_t last,
-                         const double *const *arguments, const double **now,
-                         double *const *results, double **to);
+                         const double *const *arguments, ptrdiff_t n_stacked,
+                         const double **now, double *const *results, double **to);
 
 /* Run once; lowers nanoseconds[i] to the time that instruction i took. */
 ad_fault ad_program_profile(const ad_program *program, double *nanoseconds);

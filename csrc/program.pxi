@@ -1,5 +1,6 @@
 # Programs: a step recorded once, run by a loop in C.
 
+from cpython.bool cimport PyBool_Check
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.float cimport PyFloat_Check
 from cpython.long cimport PyLong_Check
@@ -41,7 +42,7 @@ cdef extern from "program.h":
     void ad_program_copy_results(const ad_program*, double* const*) noexcept nogil
     ad_fault ad_program_scan(
         ad_program*, const ad_program*, const ad_program*, ptrdiff_t*, ptrdiff_t,
-        const double* const*, const double**, double* const*, double**) noexcept nogil
+        const double* const*, ptrdiff_t, const double**, double* const*, double**) noexcept nogil
     ad_fault ad_program_profile(const ad_program*, double*) noexcept nogil
     double ad_clock() noexcept nogil
 
@@ -279,9 +280,12 @@ cdef class Program:
                 PyMem_Free(work)
 
     def scan(
-        self, Py_ssize_t n_steps, *stacked, Program before=None, Program after=None
+        self, Py_ssize_t n_steps, *stacked, Py_ssize_t n_fixed=0, Program before=None,
+        Program after=None
     ):
         """Run `n_steps` times; arguments and results have a leading axis of steps.
+
+        The last `n_fixed` arguments have none, and are the same for all steps.
 
         Ctrl-C is looked for about every millisecond, between two steps: what is then
         raised leaves the buffers as the last finished step left them. Other programs of
@@ -296,15 +300,18 @@ cdef class Program:
         cdef ad_fault fault
         cdef PyThread_type_lock held
         cdef ptrdiff_t step = 0, last, chunk = 1
+        cdef ptrdiff_t n_stacked = self.program.n_arguments - n_fixed
         cdef double start, took
         cdef void* work
         cdef const ad_program* first = surely(before)
         cdef const ad_program* last_of_all = surely(after)
         if n_steps < 0:
             raise ValueError(f"scan: {n_steps} steps")
+        if not 0 <= n_fixed <= self.program.n_arguments:
+            raise ValueError(f"scan: {n_fixed} fixed arguments")
         work = self.prepare(&call, room)
         try:
-            self.accept_stacked(&call, stacked, n_steps)
+            self.accept_stacked(&call, stacked, n_steps, n_stacked)
             results = self.make_results(&call, n_steps)
             while step < n_steps:
                 last = min(step + chunk, n_steps)
@@ -313,7 +320,7 @@ cdef class Program:
                     start = ad_clock()
                     fault = ad_program_scan(
                         &self.program, first, last_of_all, &step, last, call.argument,
-                        call.now, call.result, call.to)
+                        n_stacked, call.now, call.result, call.to)
                     took = ad_clock() - start
                     PyThread_release_lock(held)
                 if fault.instruction >= 0:
@@ -388,7 +395,8 @@ cdef class Program:
                                      ad_shape(<PyObject*>x)):
                     self.refuse(i, x, -1)
                 call.argument[i] = ad_data(<PyObject*>x)
-            elif expected.axes == 0 and (PyFloat_Check(x) or PyLong_Check(x)):
+            elif expected.axes == 0 and (
+                    PyFloat_Check(x) or (PyLong_Check(x) and not PyBool_Check(x))):
                 call.number[i] = x
                 call.argument[i] = &call.number[i]
             else:
@@ -396,7 +404,7 @@ cdef class Program:
         return 0
 
     cdef int accept_stacked(
-        self, Call* call, tuple arguments, Py_ssize_t n_steps
+        self, Call* call, tuple arguments, Py_ssize_t n_steps, ptrdiff_t n_stacked
     ) except -1:
         cdef Py_ssize_t i
         cdef const ad_argument* expected
@@ -408,9 +416,12 @@ cdef class Program:
             expected = &self.program.arguments[i]
             x = arguments[i]
             if not ad_is_array(<PyObject*>x):
-                self.refuse(i, x, n_steps)
+                self.refuse(i, x, n_steps if i < n_stacked else -1)
             shape = ad_shape(<PyObject*>x)
-            if (ad_axes(<PyObject*>x) != expected.axes + 1 or shape[0] != n_steps
+            if i >= n_stacked:
+                if not ad_same_shape(expected.axes, expected.shape, ad_axes(<PyObject*>x), shape):
+                    self.refuse(i, x, -1)
+            elif (ad_axes(<PyObject*>x) != expected.axes + 1 or shape[0] != n_steps
                     or not ad_same_shape(expected.axes, expected.shape, expected.axes,
                                          shape + 1)):
                 self.refuse(i, x, n_steps)

@@ -35,14 +35,19 @@ class Emulator:
         self,
         n_steps: int,
         *stacked: Array,
+        n_fixed: int = 0,
         before: Emulator | None = None,
         after: Emulator | None = None,
     ) -> tuple[Any, ...]:
         """Run for each index of the leading axis; results are stacked."""
+        n_stacked = len(stacked) - n_fixed
         if before is not None:
             before.run()
         try:
-            steps = [self.run(*(a[i] for a in stacked)) for i in range(n_steps)]
+            steps = [
+                self.run(*(a[i] for a in stacked[:n_stacked]), *stacked[n_stacked:])
+                for i in range(n_steps)
+            ]
         finally:
             if after is not None:
                 after.run()

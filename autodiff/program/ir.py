@@ -34,9 +34,10 @@ class Value:
     buffer : of a state or constant, the array; None otherwise.
     op : name of the op that computes it; empty for what the program is given.
     label : the name of the node it came from, for listings.
+    where : (file, line) of the user's code that it came from, where that is known.
     """
 
-    __slots__ = ("buffer", "kind", "label", "op", "producer", "shape")
+    __slots__ = ("buffer", "kind", "label", "op", "producer", "shape", "where")
 
     def __init__(
         self, shape: Shape, kind: str, buffer: Array | None = None, label: str = ""
@@ -45,6 +46,7 @@ class Value:
         self.kind = kind
         self.buffer = buffer
         self.label = label
+        self.where: tuple[str, int] | None = None
         self.op = ""
         self.producer: Instruction | None = None
 

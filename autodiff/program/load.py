@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -22,9 +21,9 @@ class Executor(Protocol):
         ...
 
     def scan(
-        self, n_steps: int, *stacked: Any, before: Any = None, after: Any = None
+        self, n_steps: int, *stacked: Any, n_fixed: int = 0, before: Any = None, after: Any = None
     ) -> Sequence[Any]:
-        """Run for each index of the leading axis of all arguments.
+        """Run for each index of the leading axis of all arguments, but the last `n_fixed`.
 
         before, after : loaded programs without arguments and results, which are run whenever
             others may have looked at the tensors, and whenever they may look again.
@@ -37,7 +36,6 @@ class Executor(Protocol):
 
 
 _loading = threading.Lock()
-_locks: weakref.WeakKeyDictionary[Tensor, Any] = weakref.WeakKeyDictionary()
 
 
 def load(code: Code, tensors: Sequence[Tensor] = (), *, beside: Executor | None = None) -> Executor:
@@ -55,9 +53,12 @@ def load(code: Code, tensors: Sequence[Tensor] = (), *, beside: Executor | None 
         if isinstance(beside, _core.Program):
             lock = beside.lock
         else:
-            lock = next((_locks[t] for t in tensors if t in _locks), None) or _core.Lock()
+            lock = next((t._lock for t in tensors if t._lock is not None), None) or _core.Lock()
         for tensor in tensors:
-            _locks.setdefault(tensor, lock).join(lock)
+            if tensor._lock is None:
+                tensor._lock = lock
+            else:
+                tensor._lock.join(lock)
     return _core.Program(
         code.arena_size, code.arguments, code.buffers, code.instructions, code.results, lock
     )

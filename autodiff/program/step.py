@@ -3,160 +3,49 @@
 from __future__ import annotations
 
 import functools
-import gc
+import inspect
+import operator
 import threading
+import warnings
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from autodiff import graph
-from autodiff.array import Array
-from autodiff.errors import IndexRangeError, RecordingError, ShapeError
-from autodiff.node import Node, Tensor
-from autodiff.program.ir import Program
+import numpy as np
+
+from autodiff import clock
+from autodiff.array import Array, as_float64
+from autodiff.errors import DTypeError, RecordingError, ShapeError
+from autodiff.node import Node
+from autodiff.observer import current_observer
 from autodiff.program.listing import instruction_lines, listing
-from autodiff.program.load import Executor, load
-from autodiff.program.lower import Code, lower
-from autodiff.program.passes import LOWERING_OPTIONS, PASSES, carry, improve
+from autodiff.program.passes import PASSES
 from autodiff.program.picture import program_dot
-from autodiff.program.recorder import Recorder
-from autodiff.program.structure import Leaf, Structure, flatten, map_leaves, rebuild
-from autodiff.program.verify import verify_code
+from autodiff.program.recorded import Recorded
+from autodiff.program.recording import Recording, name_of
+from autodiff.program.structure import (
+    Group,
+    Leaf,
+    Static,
+    Structure,
+    argument,
+    flatten,
+    map_shapes,
+    rebuild,
+    shapes_of,
+)
 
-__all__ = ["CompiledStep", "Recording", "compile", "record"]
+__all__ = ["CompiledStep", "compile"]
 
-
-@dataclass
-class Scans:
-    """What runs in a scan: the step, and what is run before and after several of them."""
-
-    code: Code
-    executor: Executor
-    before: Executor | None = None
-    after: Executor | None = None
-
-
-class Recording:
-    """A step for one signature of shapes: the program, its code, and the loaded code.
-
-    recorded, improved : the program before and after the passes.
-    returned : the nesting of the results, with their numbers for leaves.
-    """
-
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        structure: Structure,
-        shapes: Sequence[tuple[int, ...]],
-        without: Collection[str] = (),
-    ) -> None:
-        self.structure = structure
-        self.options = {name: name not in without for name in LOWERING_OPTIONS}
-        self.carries = "carry" not in without
-        self._scans: Scans | None = None
-        with _no_collection():
-            self.recorded, self.returned, written, touched = record(function, structure, shapes)
-            self.improved = self.recorded
-            for _, program in improve(self.recorded, without):
-                self.improved = program
-            self.code: Code = self._lower(self.improved)
-        self.executor: Executor = load(self.code, touched)
-        self.written = [weakref.ref(tensor) for tensor in written]
-        self.single = self.returned == 0  # the step returns one array or number
-
-    def _lower(self, program: Program) -> Code:
-        code = lower(program, **self.options)
-        verify_code(code, program)
-        return code
-
-    def scans(self) -> Scans:
-        """What scans run; made by the first of them."""
-        if self._scans is None:
-            self._scans = self._make_scans()
-        return self._scans
-
-    def _make_scans(self) -> Scans:
-        with _no_collection():
-            carried = carry(self.improved) if self.carries else None
-            if carried is None:
-                return Scans(self.code, self.executor)
-            codes = [self._lower(p) for p in (carried.body, carried.before, carried.after)]
-        body, before, after = (load(code, beside=self.executor) for code in codes)
-        return Scans(codes[0], body, before, after)
-
-    def settle(self) -> None:
-        """Tell the graph that the written tensors have changed."""
-        tick = graph.new_epoch()
-        for reference in self.written:
-            tensor = reference()
-            if tensor is not None:
-                if tensor._awaited > 0:
-                    tensor._gradient = None
-                tensor._awaited = -1
-                tensor._tick = tick
-
-    def row_error(self, error: IndexError, code: Code | None = None) -> IndexRangeError:
-        """What a row number that does not exist raises: it names the op and the node."""
-        code = code or self.code
-        number = getattr(error, "instruction", None)
-        if number is None:
-            return IndexRangeError(str(error))
-        name, label = code.instructions[number][0], code.labels[number]
-        node = f", node {label!r}" if label else ""
-        return IndexRangeError(f"{name}: {error}{node}")
-
-    def results(self, flat: Sequence[Any]) -> Any:
-        """The results as the step returns them."""
-        return flat[0] if self.single else map_leaves(self.returned, flat.__getitem__)
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """No garbage collection meanwhile: it would look again and again at all instructions.
-
-    (An LSTM of 1000 steps is recorded in half the time.)
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-def record(
-    function: Callable[..., Any], structure: Structure, shapes: Sequence[tuple[int, ...]]
-) -> tuple[Program, Any, list[Tensor], list[Tensor]]:
-    """Run `function` once on values without numbers.
-
-    Returns the program, the nesting of the results, and the tensors written and touched.
-    """
-    recorder = Recorder()
-    with recorder.recording():
-        positional, named = rebuild(structure, iter(list(map(recorder.argument, shapes))))
-        returned = function(*positional, **named)
-        results: list[Any] = []
-
-        def collect(leaf: Any) -> int:
-            results.append(leaf.value if isinstance(leaf, Node) else leaf)
-            return len(results) - 1
-
-        numbers = map_leaves(returned, collect)
-        del positional, named, returned
-        recorder.forget_locals()
-        program = recorder.program(results)
-    return program, numbers, recorder.written, recorder.tensors
+_AGAIN = 3  # recordings that were dropped and made again, before a word is said
 
 
 class CompiledStep:
     """A step function that is recorded at its first call and replayed afterwards.
 
     Made by :func:`autodiff.compile`. Call it like the function; the results are arrays, and floats
-    where the shape is ().
+    where the shape is (). As an attribute of a class it is a method: each object has its own.
 
     Attributes
     ----------
@@ -164,22 +53,67 @@ class CompiledStep:
     """
 
     def __init__(
-        self, function: Callable[..., Any], cache_size: int = 16, without: Collection[str] = ()
+        self,
+        function: Callable[..., Any],
+        cache_size: int = 16,
+        without: Collection[str] = (),
+        static: Collection[str | int] = (),
+        check: bool = True,
     ) -> None:
+        if not callable(function):
+            raise TypeError(f"compile: {function!r} is no function")
         unknown = set(without) - set(PASSES)
         if unknown:
             raise ValueError(f"compile: there is no pass {sorted(unknown)}; there are {PASSES}")
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(self, function, updated=())
         self.function = function
-        self.cache_size = cache_size
+        self.cache_size = _positive("compile: cache_size", cache_size)
         self.without = frozenset(without)
+        self.static = _Statics(function, static)
+        self.check = check
         self._cache: OrderedDict[Structure, Recording] = OrderedDict()
+        self._dropped: set[int] = set()
+        self._misses = self._again = 0  # recordings in a row, and of what was dropped before
+        self._warned = False
         self._lock = threading.RLock()
         self._last: Recording | None = None  # for calls with arrays only
+        self._methods: dict[int, tuple[weakref.ref[Any], CompiledStep]] = {}
 
     def __repr__(self) -> str:
         name = getattr(self.function, "__qualname__", repr(self.function))
         return f"<compiled step {name}, {len(self._cache)} recordings>"
+
+    def __get__(self, instance: Any, owner: type | None = None) -> CompiledStep:
+        """The step of one object; it is recorded for that object."""
+        if instance is None:
+            return self
+        found = self._methods.get(id(instance))
+        if found is None or found[0]() is not instance:
+            found = self._bind(instance)
+        return found[1]
+
+    def _bind(self, instance: Any) -> tuple[weakref.ref[Any], CompiledStep]:
+        key, methods = id(instance), self._methods
+        try:
+            reference = weakref.ref(instance, lambda _: methods.pop(key, None))
+        except TypeError:
+            raise TypeError(
+                f"{self!r} cannot be a method of {instance!r}: objects of this class cannot be "
+                'referred to weakly; add "__weakref__" to its __slots__'
+            ) from None
+
+        @functools.wraps(self.function)
+        def function(*positional: Any, **named: Any) -> Any:
+            return self.function(reference(), *positional, **named)
+
+        # As the descriptor counts arguments, so do static positions: without the object.
+        del function.__wrapped__
+        function.__signature__ = _without_first(self.function)  # type: ignore[attr-defined]
+        step = CompiledStep(
+            function, self.cache_size, self.without, self.static.for_method(), self.check
+        )
+        methods[key] = reference, step
+        return methods[key]
 
     def __call__(self, *positional: Any, **named: Any) -> Any:
         """Run the step.
@@ -187,53 +121,80 @@ class CompiledStep:
         Raises
         ------
         RecordingError
-            At the first call for a signature: the step asks a value for its numbers.
+            At the first call for a signature: the step asks a value for its numbers, or does not
+            do the same when it is run again.
         IndexRangeError
             If a row number that the step takes does not exist. Instructions before it have
             been executed.
         """
-        if graph.current_observer() is not None:
+        if current_observer() is not None:
             return self._within_another(positional, named)
         last = self._last
-        if last is not None and not named:
+        if last is not None and not named and (last.n_passes == clock.n_passes or last.holds()):
             try:
                 flat = last.executor(*positional)
             except (TypeError, ValueError):
                 pass  # arguments that must be converted, or of another signature
             except IndexError as error:
-                graph.defer(last.settle)
+                clock.defer(last)
                 raise last.row_error(error) from error
             else:
-                graph.defer(last.settle)
+                clock.defer(last)
                 return last.results(flat)
         leaves: list[Array] = []
-        structure = flatten((positional, named), "arguments", leaves)
-        recording = self._recording(structure, [leaf.shape for leaf in leaves])
-        plain = not named and all(isinstance(s, Leaf) for s in structure[1][1:])
+        structure = self._flatten(positional, named, leaves)
+        recording = self._recording(structure)
+        plain = not named and all(isinstance(s, Leaf) for s in structure.parts[0].parts)
         self._last = recording if plain else None
         try:
             flat = recording.executor(*leaves)
         except IndexError as error:
             raise recording.row_error(error) from error
         finally:
-            graph.defer(recording.settle)
+            clock.defer(recording)
         return recording.results(flat)
 
+    def _flatten(self, positional: Any, named: Any, leaves: list[Array]) -> Group:
+        positional, named = self.static.marked(positional, named)
+        structure = flatten((positional, named), "arguments", _argument, leaves)
+        assert isinstance(structure, Group)
+        return structure
+
     def _within_another(self, positional: Any, named: Any) -> Any:
-        """Become part of what is observed. As elsewhere, only values come in and go out."""
+        """Become part of what is observed, with its gradients; arguments are converted as ever."""
+        observer = current_observer()
+        leaves: list[Any] = []
+        positional, named = self.static.marked(positional, named)
+        if observer is not None and observer.home is not None:
+            structure = flatten((positional, named), "arguments", _inner_argument, leaves)
+            positional, named = rebuild(structure, iter(leaves))
+            return self.function(*positional, **named)
+        structure = flatten((positional, named), "arguments", _argument, leaves)
+        positional, named = rebuild(structure, iter(leaves))
+        results: list[Any] = []
+        returned = flatten(
+            self.function(*positional, **named), "the result", _number, results, lists=True
+        )
+        return rebuild(returned, iter([r if r.shape else float(r) for r in results]))
 
-        def value(x: Any) -> Any:
-            return x.value if isinstance(x, Node) else x
-
-        positional, named = map_leaves((positional, named), value)
-        return map_leaves(self.function(*positional, **named), value)
-
-    def scan(self, *positional: Any, **named: Any) -> Any:
+    def scan(
+        self,
+        *positional: Any,
+        length: int | None = None,
+        fixed: Mapping[str, Any] | None = None,
+        **named: Any,
+    ) -> Any:
         """Run the step over the leading axis of all arguments, within C.
 
         Returns the results of all steps, stacked along a leading axis. State that the step
         assigns is carried from step to step. Ctrl-C is looked at between steps; the tensors are
         then left as the last finished step left them.
+
+        Parameters
+        ----------
+        positional, named : the arguments of all steps, each with a leading axis of steps.
+        length : how many steps; needed where no argument tells.
+        fixed : arguments by name that are the same for all steps: ``scan(xs, fixed={"scale": 3.0})``.
 
         Raises
         ------
@@ -242,33 +203,39 @@ class CompiledStep:
         RecordingError
             Within another recording, or in anomaly mode: call the step in a loop there.
         """
-        if graph.current_observer() is not None:
+        if current_observer() is not None:
             raise RecordingError(
                 "scan: within a recording, or in anomaly mode, call the step in a loop"
             )
+        fixed = dict(fixed or {})
+        if twice := sorted(set(fixed) & set(named)):
+            raise TypeError(f"scan: {twice} are given both fixed and for each step")
         leaves: list[Array] = []
-        structure = flatten((positional, named), "arguments", leaves)
-        lengths = {leaf.shape[0] if leaf.ndim else None for leaf in leaves}
-        if len(lengths) != 1 or None in lengths:
-            shapes = [leaf.shape for leaf in leaves]
-            raise ShapeError(f"scan: arguments must share their leading axis; shapes: {shapes}")
-        n_steps = leaves[0].shape[0]
-        recording = self._recording(_without_leading(structure), [x.shape[1:] for x in leaves])
+        stacked = self._flatten(positional, named, leaves)
+        n_steps = _scan_length(list(shapes_of(stacked)), length)
+        inner = map_shapes(stacked, lambda shape: shape[1:])
+        n_stacked = len(leaves)
+        constant = self._flatten((), fixed, leaves)
+        recording = self._recording(_joined(inner, constant))
         with self._lock:
             scans = recording.scans()
         try:
-            flat = scans.executor.scan(n_steps, *leaves, before=scans.before, after=scans.after)
+            flat = scans.executor.scan(
+                n_steps,
+                *leaves,
+                n_fixed=len(leaves) - n_stacked,
+                before=scans.before,
+                after=scans.after,
+            )
         except IndexError as error:
             raise recording.row_error(error, scans.code) from error
         finally:
-            graph.defer(recording.settle)
+            clock.defer(recording)
         return recording.results(flat)
 
     def recording(self, *positional: Any, **named: Any) -> Recording:
         """The recording for arguments of these shapes, made if need be; nothing is run."""
-        leaves: list[Array] = []
-        structure = flatten((positional, named), "arguments", leaves)
-        return self._recording(structure, [leaf.shape for leaf in leaves])
+        return self._recording(self._flatten(positional, named, []))
 
     def program(self, *positional: Any, **named: Any) -> str:
         """The program for arguments of these shapes as text, an instruction a line."""
@@ -295,10 +262,9 @@ class CompiledStep:
         if by not in ("instruction", "node"):
             raise ValueError(f"profile: by must be 'instruction' or 'node', not {by!r}")
         leaves: list[Array] = []
-        structure = flatten((positional, named), "arguments", leaves)
-        recording = self._recording(structure, [leaf.shape for leaf in leaves])
+        recording = self._recording(self._flatten(positional, named, leaves))
         times = recording.executor.profile(repeats, *leaves)
-        graph.defer(recording.settle)
+        clock.defer(recording)
         if by == "instruction":
             return list(zip(times, instruction_lines(recording.code), strict=True))
         sums: dict[str, float] = {}
@@ -308,27 +274,165 @@ class CompiledStep:
                 sums[name] = sums.get(name, 0.0) + time / len(names)
         return sorted(((time, name) for name, time in sums.items()), reverse=True)
 
-    def _recording(self, structure: Structure, shapes: Sequence[tuple[int, ...]]) -> Recording:
+    def _recording(self, structure: Structure) -> Recording:
         with self._lock:
             found = self._cache.get(structure)
+            if found is not None and found.n_passes != clock.n_passes and not found.holds():
+                found = None
             if found is None:
-                found = Recording(self.function, structure, shapes, self.without)
-                self._cache[structure] = found
-                while len(self._cache) > self.cache_size:
-                    self._cache.popitem(last=False)
+                found = Recording(self.function, structure, self.without, self.check)
+                self._keep(structure, found)
+            else:
+                self._misses = 0
             self._cache.move_to_end(structure)
             return found
 
+    def _keep(self, structure: Structure, recording: Recording) -> None:
+        self._cache[structure] = recording
+        if len(self._cache) <= self.cache_size:
+            return
+        dropped, _ = self._cache.popitem(last=False)
+        if len(self._dropped) < 10_000:
+            self._dropped.add(hash(dropped))
+        self._again += hash(structure) in self._dropped
+        self._misses += 1
+        if not self._warned and (self._again >= _AGAIN or self._misses > 2 * self.cache_size):
+            self._warned = True
+            shapes = ", ".join(map(str, list(self._cache)[-3:]))
+            warnings.warn(
+                f"{name_of(self.function)} is recorded again and again: it is called with more "
+                f"signatures than the {self.cache_size} that are kept, of late {shapes}. Pad the "
+                "arguments to a few shapes, hand numbers in as arrays and not as static, or "
+                "compile(..., cache_size=...)",
+                RuntimeWarning,
+                stacklevel=4,
+            )
 
-def _without_leading(structure: Structure) -> Structure:
-    """The structure of one step of stacked arguments."""
-    if isinstance(structure, Leaf):
-        return Leaf(structure.shape[1:])
-    if structure[0] == "static":
-        return structure
-    if structure[0] is dict:
-        return (*structure[:2], *map(_without_leading, structure[2:]))
-    return (structure[0], *map(_without_leading, structure[1:]))
+
+class _Statics:
+    """Which arguments of a function are static: part of the signature, as they are."""
+
+    def __init__(self, function: Callable[..., Any], static: Collection[str | int]) -> None:
+        self.given = (static,) if isinstance(static, (str, int)) else tuple(static)
+        self.positions = {x for x in self.given if isinstance(x, int)}
+        self.names = {x for x in self.given if isinstance(x, str)}
+        if not self.given:
+            return
+        names = _parameters(function)
+        for x in self.given:
+            if names is not None and not (x in names or (isinstance(x, int) and -1 < x < len(names))):
+                raise ValueError(f"compile: static: {function!r} has no parameter {x!r}")
+        if names is not None:
+            self.positions |= {names.index(name) for name in self.names}
+            self.names |= {names[i] for i in self.positions}
+
+    def for_method(self) -> tuple[str | int, ...]:
+        """The same, without the first parameter."""
+        return tuple(x if isinstance(x, str) else x - 1 for x in self.given if x != 0)
+
+    def marked(self, positional: Sequence[Any], named: Mapping[str, Any]) -> tuple[Any, Any]:
+        """The arguments, the static ones wrapped."""
+        if not self.given:
+            return tuple(positional), dict(named)
+        return (
+            tuple(_static(x, i) if i in self.positions else x for i, x in enumerate(positional)),
+            {k: _static(x, k) if k in self.names else x for k, x in named.items()},
+        )
+
+
+def _parameters(function: Callable[..., Any]) -> list[str] | None:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
+        return None
+    return [p.name for p in parameters]
+
+
+def _without_first(function: Callable[..., Any]) -> inspect.Signature | None:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
+    return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
+def _static(value: Any, which: Any) -> Static:
+    try:
+        static = Static(value)
+        hash(static)
+    except TypeError:
+        raise TypeError(
+            f"static argument {which!r}: {value!r} is not hashable; a static argument is part of "
+            "the signature of a recording"
+        ) from None
+    return static
+
+
+def _argument(leaf: Any, what: str) -> Array:
+    return argument(leaf, what)
+
+
+def _inner_argument(leaf: Any, what: str) -> Any:
+    """An argument within a recording: nodes stay nodes, and numbers become recorded values."""
+    if isinstance(leaf, (Node, Recorded)):
+        return leaf
+    observer = current_observer()
+    assert observer is not None
+    return observer.home.constant(argument(leaf, what))
+
+
+def _number(leaf: Any, what: str) -> Array:
+    return as_float64(leaf.value if isinstance(leaf, Node) else leaf, what)
+
+
+def _scan_length(shapes: Sequence[tuple[int, ...]], length: int | None) -> int:
+    """The leading axis that all shapes share, or `length` if there are none."""
+    lengths = {shape[0] if shape else None for shape in shapes}
+    if length is not None:
+        lengths.add(_count("scan: length", length))
+    if not lengths:
+        raise ShapeError("scan: without arguments, say how many steps: scan(length=100)")
+    if len(lengths) != 1 or None in lengths:
+        told = "" if length is None else f", length is {length}"
+        raise ShapeError(
+            f"scan: arguments must share their leading axis; shapes: {list(shapes)}{told}; what is "
+            'the same at all steps is given as scan(..., fixed={"name": value})'
+        )
+    (n_steps,) = lengths
+    assert n_steps is not None
+    return n_steps
+
+
+def _joined(stacked: Structure, fixed: Group) -> Group:
+    """The structure of a call with the arguments of both."""
+    assert isinstance(stacked, Group)
+    positional, named = stacked.parts
+    others = fixed.parts[1]
+    assert isinstance(named, Group) and isinstance(others, Group)
+    assert named.names is not None and others.names is not None
+    return Group(
+        tuple,
+        None,
+        (positional, Group(dict, named.names + others.names, named.parts + others.parts)),
+    )
+
+
+def _count(what: str, n: Any) -> int:
+    try:
+        number = operator.index(n)
+    except TypeError:
+        number = -1
+    if number < 0 or isinstance(n, bool):
+        raise ValueError(f"{what} is a whole number from 0 on, not {n!r}")
+    return number
+
+
+def _positive(what: str, n: Any) -> int:
+    if _count(what, n) == 0:
+        raise ValueError(f"{what} is at least 1")
+    return operator.index(n)
 
 
 def compile(
@@ -336,21 +440,27 @@ def compile(
     *,
     cache_size: int = 16,
     without: Collection[str] = (),
+    static: Collection[str | int] = (),
+    check: bool = True,
 ) -> Any:
     """Record a step once for each signature of shapes, and replay it in C.
 
     The function may do all that the library can: build graphs or use graphs built
     outside, run forward and backward passes, step an optimiser, assign tensors. It runs
-    once, on values that have shapes and no numbers; what it would have computed is
+    on values that have shapes and no numbers; what it would have computed is
     written down, improved and loaded. Later calls touch neither Python nor the GIL.
 
     Parameters
     ----------
     function : takes arrays and numbers in any nesting of tuples, lists and dicts, and
-        returns nodes, values and arrays likewise. Strings, bools and None are part of the
-        signature.
+        returns nodes, values and arrays likewise. Strings, bools, None and members of an enum
+        are part of the signature. Methods can be decorated.
     cache_size : recordings that are kept; the least recently used is dropped.
     without : names of passes to switch off, see :data:`autodiff.program.passes.PASSES`.
+    static : names or positions of arguments that are part of the signature as they are: whole
+        numbers that say how often or how large, callables, anything hashable.
+    check : record twice, and refuse a step that does not do the same both times: what comes
+        from random numbers, clocks or counters would be the same at every replay.
 
     Returns
     -------
@@ -360,7 +470,9 @@ def compile(
     Notes
     -----
     Arrays that are not arguments are constants. A tensor is state: read at each replay, and
-    written if the step assigns it. Programs that share tensors exclude each other, so
+    written if the step assigns it; the numbers of an optimiser are state, too. Gradients live
+    within a call: return those that are wanted outside. A gradient or a node's value from before
+    the recording is refused. The results are those of the undecorated function. Programs that share tensors exclude each other, so
     threads may call any steps.
 
     Examples
@@ -377,5 +489,7 @@ def compile(
     (5.0, 1.25)
     """
     if function is None:
-        return functools.partial(compile, cache_size=cache_size, without=without)
-    return CompiledStep(function, cache_size, without)
+        return functools.partial(
+            compile, cache_size=cache_size, without=without, static=static, check=check
+        )
+    return CompiledStep(function, cache_size, without, static, check)

@@ -1,0 +1,75 @@
+"""Where two recordings of one step differ: what a step does must not depend on what is not recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import Any
+
+from autodiff.program.ir import Program, Value
+
+__all__ = ["difference"]
+
+
+def difference(first: Program, second: Program) -> str | None:
+    """What the first difference of two programs is, and where; None if they are the same."""
+    places: tuple[dict[Value, Any], dict[Value, Any]] = {}, {}
+    for place, program in zip(places, (first, second), strict=True):
+        place.update((x, ("argument", i)) for i, x in enumerate(program.arguments))
+    pairs = zip_longest(first.instructions, second.instructions)
+    for number, (a, b) in enumerate(pairs):
+        if a is None or b is None:
+            more = a or b
+            assert more is not None
+            once = "the first" if b is None else "the second"
+            return f"{_where(more.output)}: {once} recording goes on with {more.op.name}"
+        if a.op.key() != b.op.key():
+            return f"{_where(b.output)}: first {a.op!r}, then {b.op!r}"
+        found = _operands(a.inputs, b.inputs, places)
+        if found is not None:
+            return f"{_where(b.output)}: {b.op.name} is applied to {found}"
+        places[0][a.output] = places[1][b.output] = ("computed", number)
+    found = _operands(first.results, second.results, places)
+    if found is not None or len(first.results) != len(second.results):
+        return f"the results: {found or 'their number'}"
+    states = [[state for state, _ in program.writes] for program in (first, second)]
+    found = _operands(*states, places)
+    if found is not None or len(states[0]) != len(states[1]):
+        return f"the tensors that are assigned: {found or 'their number'}"
+    values = [[value for _, value in program.writes] for program in (first, second)]
+    found = _operands(*values, places)
+    return None if found is None else f"what is assigned: {found}"
+
+
+def _operands(
+    first: Sequence[Value], second: Sequence[Value], places: tuple[dict[Value, Any], ...]
+) -> str | None:
+    for a, b in zip(first, second, strict=False):
+        if _identity(a, places[0]) != _identity(b, places[1]):
+            return f"{_what(a)} first, then to {_what(b)}"
+    return None
+
+
+def _identity(value: Value, places: dict[Value, Any]) -> Any:
+    if value in places:
+        return places[value]
+    assert value.buffer is not None
+    if value.kind == "state":
+        return "state", id(value.buffer)
+    return "constant", value.shape, value.buffer.tobytes()
+
+
+def _what(value: Value) -> str:
+    if value.kind == "constant":
+        assert value.buffer is not None
+        text = f" {value.buffer:.6g}" if value.buffer.ndim == 0 else f" of shape {value.shape}"
+        return f"the constant{text}"
+    return f"{value.label or value.op or 'a value'} of shape {value.shape}"
+
+
+def _where(value: Value) -> str:
+    name = f"{value.label!r}" if value.label else value.op
+    if value.where is None:
+        return f"at {name}"
+    file, line = value.where
+    return f"at {name} ({file}:{line})"

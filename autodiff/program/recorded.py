@@ -1,0 +1,98 @@
+"""What a step that is being recorded computes with: values that have a shape and no numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from autodiff.array import Shape
+from autodiff.errors import RecordingError
+from autodiff.op import BoundOp, user_line
+from autodiff.operators import Operators
+from autodiff.program.ir import Value
+
+if TYPE_CHECKING:
+    from autodiff.program.recorder import Recorder
+
+__all__ = ["Recorded"]
+
+
+class MissingAttributeError(RecordingError, AttributeError):
+    """An array has this attribute, a recorded value has not."""
+
+
+class Recorded(Operators):
+    """A value of a step that is being recorded: it has a shape, but no numbers.
+
+    It can be used like a node: with operators, with the functions of this package and with
+    NumPy's. Whatever needs its numbers raises RecordingError.
+    """
+
+    __slots__ = ("_recorder", "_value", "shape")
+
+    __array_priority__ = 500.0  # less than a node's, which takes it in
+
+    def __init__(self, recorder: Recorder, value: Value) -> None:
+        self._recorder = recorder
+        self._value = value
+        self.shape: Shape = value.shape
+
+    @property
+    def home(self) -> Recorder:
+        """The recording that it belongs to."""
+        return self._recorder
+
+    @property
+    def value(self) -> Recorded:
+        """Itself, as a node's value during a recording is."""
+        return self
+
+    def describe(self) -> str:
+        """What it is, for error messages."""
+        return f"the recorded value {self._value.label or self._value.op!r} of {self._recorder}"
+
+    def __autodiff_apply__(self, op: BoundOp, inputs: Sequence[Any]) -> Recorded:
+        self._recorder.check_running(self)
+        result = self._recorder.apply(op, inputs)
+        result._value.where = user_line()
+        return result
+
+    def __repr__(self) -> str:
+        return f"<recorded value {self._value.label or self._value.op!r} {self.shape}>"
+
+    def _no_numbers(self, *_: Any, **__: Any) -> NoReturn:
+        self._recorder.check_running(self)
+        raise RecordingError(
+            f"{self!r} has a shape but no numbers while {self._recorder} is being recorded: "
+            "return it from the step to see it, replace Python branches on it by "
+            "autodiff.where, or call the undecorated function (step.function) to debug. "
+            "An argument that decides a branch, a count (range) or a shape is named when the "
+            'step is compiled: autodiff.compile(static=("n",))'
+        )
+
+    __array__ = __bool__ = __float__ = __int__ = __index__ = __complex__ = _no_numbers
+    item = tolist = tobytes = __round__ = __contains__ = _no_numbers
+
+    def __format__(self, spec: str) -> str:
+        if spec:
+            self._no_numbers()
+        return repr(self)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or not hasattr(np.ndarray, name):
+            raise AttributeError(f"{self!r} has no attribute {name!r}")
+        raise MissingAttributeError(
+            f"{self!r} has no {name!r}: an array has, but a step is recorded with the functions of "
+            "autodiff; write it with those, or compute it outside the step"
+        )
+
+    def __copy__(self) -> Recorded:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Recorded:
+        return self
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        self._no_numbers()

@@ -1,0 +1,211 @@
+"""A step recorded for one signature: the program, its code, and the loaded code."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from autodiff import clock, graph
+from autodiff.errors import AutodiffError, IndexRangeError, RecordingError
+from autodiff.memory import settle_written
+from autodiff.node import Node, Tensor
+from autodiff.program.difference import difference
+from autodiff.program.ir import Program
+from autodiff.program.load import Executor, load
+from autodiff.program.lower import Code, lower
+from autodiff.program.passes import LOWERING_OPTIONS, carry, improve
+from autodiff.program.recorded import Recorded
+from autodiff.program.recorder import Recorder
+from autodiff.program.stand_ins import Watch
+from autodiff.program.structure import Group, Leaf, Structure, flatten, rebuild, shapes_of
+from autodiff.program.verify import verify_code
+
+__all__ = ["Recording", "record"]
+
+
+@dataclass
+class Scans:
+    """What runs in a scan: the step, and what is run before and after several of them."""
+
+    code: Code
+    executor: Executor
+    before: Executor | None = None
+    after: Executor | None = None
+
+
+class Recording:
+    """A step for one signature of shapes: the program, its code, and the loaded code.
+
+    recorded, improved : the program before and after the passes.
+    returned : the structure of the results.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        structure: Structure,
+        without: Collection[str] = (),
+        check: bool = True,
+    ) -> None:
+        self.structure = structure
+        self.options = {name: name not in without for name in LOWERING_OPTIONS}
+        self.carries = "carry" not in without
+        self._scans: Scans | None = None
+        with _no_collection():
+            watch, self.recorded, self.returned = record(function, structure)
+            if check:
+                watch, self.recorded, self.returned = _record_again(function, structure, self)
+            self.improved = self.recorded
+            for _, program in improve(self.recorded, without):
+                self.improved = program
+            self.code: Code = self._lower(self.improved)
+        self.executor: Executor = load(self.code, watch.tensors)
+        self.written = [weakref.ref(tensor) for tensor in watch.written]
+        self.reached = [weakref.ref(node) for node in watch.reached]
+        self._conditions = watch.conditions
+        self.n_passes = clock.n_passes
+        self.single = isinstance(self.returned, Leaf)  # the step returns one array or number
+        self.plain = self.single or _is_plain(self.returned)
+
+    def _lower(self, program: Program) -> Code:
+        code = lower(program, **self.options)
+        verify_code(code, program)
+        return code
+
+    def scans(self) -> Scans:
+        """What scans run; made by the first of them."""
+        if self._scans is None:
+            self._scans = self._make_scans()
+        return self._scans
+
+    def _make_scans(self) -> Scans:
+        with _no_collection():
+            carried = carry(self.improved) if self.carries else None
+            if carried is None:
+                return Scans(self.code, self.executor)
+            codes = [self._lower(p) for p in (carried.body, carried.before, carried.after)]
+        body, before, after = (load(code, beside=self.executor) for code in codes)
+        return Scans(codes[0], body, before, after)
+
+    def holds(self) -> bool:
+        """Whether the world is, in what a recording cannot see, as it was when this one was made.
+
+        To be asked when :data:`autodiff.clock.n_passes` has moved. If not, recording anew says
+        what is wrong, or takes note of it.
+        """
+        n_passes = clock.n_passes
+        clock.settle()
+        lost = any((x := reference()) is not None and graph.is_unread(x) for reference in self.reached)
+        if lost or not all(condition() for condition in self._conditions):
+            return False
+        self.n_passes = n_passes
+        return True
+
+    def settle(self) -> None:
+        """Tell the graph what a replay has done to tensors."""
+        for reference in self.reached:
+            node = reference()
+            if node is not None:
+                node._gradient = None
+                node._awaited = -1
+        settle_written([tensor for reference in self.written if (tensor := reference()) is not None])
+
+    def row_error(self, error: IndexError, code: Code | None = None) -> IndexRangeError:
+        """What a row number that does not exist raises: it names the op and the node."""
+        code = code or self.code
+        number = getattr(error, "instruction", None)
+        if number is None:
+            return IndexRangeError(str(error))
+        name, label = code.instructions[number][0], code.labels[number]
+        node = f", node {label!r}" if label else ""
+        return IndexRangeError(f"{name}: {error}{node}")
+
+    def results(self, flat: Sequence[Any]) -> Any:
+        """The results as the step returns them."""
+        if self.plain:
+            return flat[0] if self.single else flat
+        return rebuild(self.returned, iter(flat))
+
+
+def _is_plain(structure: Structure) -> bool:
+    return (
+        isinstance(structure, Group)
+        and structure.kind is tuple
+        and all(isinstance(part, Leaf) for part in structure.parts)
+    )
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """No garbage collection meanwhile: it would look again and again at all instructions.
+
+    (An LSTM of 1000 steps is recorded in half the time.)
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """What a step is called in messages."""
+    return f"step {getattr(function, '__qualname__', repr(function))!r}"
+
+
+def record(function: Callable[..., Any], structure: Structure) -> tuple[Watch, Program, Structure]:
+    """Run `function` once on values without numbers.
+
+    Returns what was seen of the world outside, the program, and the structure of the results.
+    """
+    recorder = Recorder(name_of(function))
+    watch = Watch(recorder)
+
+    def recorded(leaf: Any, what: str) -> Recorded:
+        return recorder.recorded(leaf.value if isinstance(leaf, Node) else leaf)
+
+    def run() -> tuple[Program, Structure]:
+        arguments = iter(list(map(recorder.argument, shapes_of(structure))))
+        positional, named = rebuild(structure, arguments)
+        returned = function(*positional, **named)
+        results: list[Any] = []
+        numbers = flatten(returned, "the result", recorded, results, lists=True)
+        del arguments, positional, named, returned
+        watch.forget_locals()
+        return watch.program(results), numbers
+
+    program, numbers = watch.run(run)
+    return watch, program, numbers
+
+
+def _record_again(
+    function: Callable[..., Any], structure: Structure, first: Recording
+) -> tuple[Watch, Program, Structure]:
+    """Record once more, and compare: what is not recorded must not change what is."""
+    advice = (
+        "A step must do the same each time it is called with such arguments, for a replay does. "
+        "Random numbers, clocks, counters, iterators and lists that grow are usually why: hand "
+        "them in as arguments, or keep them in tensors made outside. "
+        "autodiff.compile(..., check=False) takes the step as it was recorded"
+    )
+    try:
+        watch, program, returned = record(function, structure)
+    except AutodiffError:
+        raise
+    except Exception as error:
+        raise RecordingError(
+            f"{name_of(function)} was recorded, but when it was run once more to compare, it raised "
+            f"{type(error).__name__}: {error}. {advice}"
+        ) from error
+    found = difference(first.recorded, program)
+    if found is None and returned != first.returned:
+        found = f"the results: first {first.returned!r}, then {returned!r}"
+    if found is not None:
+        raise RecordingError(f"{name_of(function)}, recorded twice, differs {found}. {advice}")
+    return watch, program, returned

@@ -1,0 +1,230 @@
+"""What a step that is being recorded uses of the world outside, without touching it.
+
+Where the step uses a tensor or a node that was made outside, a *stand-in* takes its place, which
+belongs to the recording: values, gradients and whatever else the step changes are the stand-in's.
+So other threads, signal handlers and an interruption at any line find every node as it was, and
+there is nothing to restore, however a recording ends.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import gc
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
+
+from autodiff import clock, graph
+from autodiff.edge import Edge
+from autodiff.errors import RecordingError
+from autodiff.memory import room
+from autodiff.node import Node, Tensor
+from autodiff.observer import escaped, observe
+from autodiff.program.handlers import has_handlers, in_handler
+from autodiff.program.ir import Program, Value
+from autodiff.program.recorded import Recorded
+from autodiff.program.recorder import Recorder
+
+__all__ = ["Watch"]
+
+ResultT = TypeVar("ResultT")
+
+
+class Watch:
+    """The observer of one recording.
+
+    backend, home : the recorder; nodes that are made meanwhile belong to it.
+    conditions : what must hold of the world outside for the recording to be true, beside the
+        shapes of the arguments.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.backend = self.home = recorder
+        self.conditions: list[Callable[[], bool]] = []
+        self._stand_ins: dict[Node, Node] = {}
+        self._originals: dict[Node, weakref.ref[Node]] = {}
+        self._begin_with: dict[Node, Recorded] = {}  # tensors: the state as the step finds it
+        self._ghosts: dict[int, list[tuple[set[Edge], Edge]]] = {}  # by the reader's identity
+        self._start = next(clock.ticks)
+        self._handlers = False
+
+    def run(self, function: Callable[[], ResultT]) -> ResultT:
+        """Record what `function` does."""
+        clock.settle()
+        self._handlers = has_handlers()
+        # In a context of its own: an interruption cannot leave it switched on.
+        return contextvars.copy_context().run(self._run, function)
+
+    def _run(self, function: Callable[[], ResultT]) -> ResultT:
+        with observe(self):
+            return function()
+
+    # ---- the observer -----------------------------------------------------------------
+
+    def suspended(self) -> bool:
+        """Whether a signal handler has interrupted the step."""
+        return self._handlers and in_handler(Watch._run.__code__)
+
+    def here(self, node: Node) -> Node:
+        """The stand-in of `node`; a node of this recording stands for itself."""
+        if node._home is self.home:
+            return node
+        if node._home is not None:
+            raise escaped(node)
+        stand_in = self._stand_ins.get(node)
+        return self._adopt(node) if stand_in is None else stand_in
+
+    def forward(self, node: Node, value: Any) -> None:
+        """Name the value."""
+        value._value.label = value._value.label or node.name
+        value._value.where = value._value.where or node.where
+
+    def backward(self, node: Node, gradients: Sequence[Any]) -> None:
+        """Name the gradients; refuse if one outside would be lost."""
+        for x, g in zip(node.inputs, gradients, strict=True):
+            if g is None:
+                continue
+            if not g._value.label:
+                g._value.label = f"d {x.name}"
+                g._value.where = node.where
+            if x.op is None and x._round == 0:
+                original = self._original(x)
+                if original is not None and graph.is_unread(original):
+                    raise graph.unread(original)
+
+    def assign(self, tensor: Node, value: Any) -> Recorded:
+        """What `tensor` holds from now on; its buffer is written at the end of each replay."""
+        return self.home.recorded(value, f"assign: the value for {tensor.describe()}")
+
+    def missing(self, node: Node, what: str) -> None:
+        """Refuse what was computed before the recording."""
+        original = self._original(node)
+        if original is None or node._round > 0:
+            return
+        if what == "value":
+            found, hint = original._value, "call forward() on it within the step"
+        else:
+            found, hint = original._gradient, "run the backward pass within the step"
+            self.conditions.append(_HasNoGradient(original))
+        if found is not None:
+            raise RecordingError(
+                f"the {what} of {node.describe()} was computed before {self.home} was recorded, and "
+                f"every replay would see the same numbers; {hint}, or hand it in as an argument"
+            )
+
+    # ---- stand-ins --------------------------------------------------------------------
+
+    def _original(self, stand_in: Node) -> Node | None:
+        found = self._originals.get(stand_in)
+        return None if found is None else found()
+
+    def _adopt(self, root: Node) -> Node:
+        """Make stand-ins of `root` and all below it, inputs first."""
+        nodes = graph.ancestors([root], lambda node: node not in self._stand_ins)
+        for node in nodes:
+            if node._home is not None:
+                raise escaped(node)
+        among = set(map(id, nodes))
+        for node in nodes:
+            stand_in = node._stand_in([self._stand_ins[x] for x in node.inputs], self.home)
+            self._stand_ins[node] = stand_in
+            self._originals[stand_in] = weakref.ref(node)
+            if isinstance(node, Tensor):
+                self._give_value(node, stand_in)
+            self._stand_in_for_readers(node, stand_in, among)
+        return self._stand_ins[root]
+
+    def _give_value(self, tensor: Tensor, stand_in: Node) -> None:
+        buffer = tensor._value
+        if buffer is None:
+            return
+        if not buffer.flags.writeable:  # a literal
+            stand_in._value = self.home.constant(buffer)
+        else:
+            value = Value(buffer.shape, "state", buffer, tensor.name)
+            stand_in._value = self._begin_with[stand_in] = Recorded(self.home, value)
+        stand_in._tick = tensor._tick
+
+    def _stand_in_for_readers(self, node: Node, stand_in: Node, among: set[int]) -> None:
+        """Readers outside may send, too: they are waited for as outside, until they are adopted."""
+        for parents, edge in self._ghosts.pop(id(node), ()):
+            parents.discard(edge)
+        for edge in tuple(node._parents):
+            reader = edge()
+            if reader is not None and id(reader) not in among:
+                ghost = Edge(reader, stand_in._parents.discard, edge.position)
+                stand_in._parents.add(ghost)
+                self._ghosts.setdefault(id(reader), []).append((stand_in._parents, ghost))
+
+    # ---- the program ------------------------------------------------------------------
+
+    def forget_locals(self) -> None:
+        """Take tensors that the step has made, and that nobody has kept, for what they are.
+
+        They are no state: every run makes them anew, with the numbers that they began with.
+        """
+        made = [t for t in self._stand_ins if t.op is None and t._serial > self._start]
+        stand_ins = [self._stand_ins.pop(t) for t in made]
+        del made
+        if any(map(self._original, stand_ins)):
+            gc.collect()  # what only garbage holds is not kept
+        for stand_in in stand_ins:
+            original = self._original(stand_in)
+            if original is not None:
+                self._stand_ins[original] = stand_in
+            else:
+                del self._originals[stand_in]
+                state = self._begin_with.pop(stand_in, None)
+                if state is not None:
+                    state._value.kind = "constant"
+
+    def program(self, results: Sequence[Any]) -> Program:
+        """What was recorded, with these results; to be called within the recording."""
+        outputs = [self.home.recorded(r)._value for r in results]
+        writes = []
+        for tensor, stand_in in self._written():
+            state = self._begin_with.get(stand_in)
+            if state is None:
+                value = Value(tensor.shape, "state", room(tensor), tensor.name)
+                state = self._begin_with[stand_in] = Recorded(self.home, value)
+            writes.append((state._value, stand_in._value._value))
+        builder = self.home.builder
+        return Program(self.home.arguments, builder.instructions, outputs, writes).in_order()
+
+    def _written(self) -> list[tuple[Tensor, Node]]:
+        return [
+            (cast(Tensor, node), stand_in)
+            for node, stand_in in self._stand_ins.items()
+            if node.op is None
+            and stand_in._value is not None
+            and stand_in._value is not self._begin_with.get(stand_in)
+            and (node._value is None or node._value.flags.writeable)
+        ]
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """The tensors that the step reads or assigns, without literals."""
+        return [
+            cast(Tensor, node) for node, x in self._stand_ins.items() if x in self._begin_with
+        ]
+
+    @property
+    def written(self) -> list[Tensor]:
+        """The tensors that the step assigns."""
+        return [tensor for tensor, _ in self._written()]
+
+    @property
+    def reached(self) -> list[Node]:
+        """The nodes outside to which the step sends gradients."""
+        return [node for node, stand_in in self._stand_ins.items() if stand_in._round > 0]
+
+
+class _HasNoGradient:
+    """Whether a node has no gradient, as when the step was recorded."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = weakref.ref(node)
+
+    def __call__(self) -> bool:
+        node = self.node()
+        return node is None or node._gradient is None
