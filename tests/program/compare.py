@@ -13,12 +13,13 @@ import numpy as np
 
 import autodiff
 from autodiff import Tensor
+from autodiff.clock import settle
 from autodiff.program.emulate import Emulator
 from autodiff.program.interpret import interpret
 from autodiff.program.lower import Code
 from autodiff.program.passes import PASSES, improve
-from autodiff.program.step import Recording
-from autodiff.program.structure import flatten
+from autodiff.program.recording import Recording
+from autodiff.program.structure import argument, flatten
 from autodiff.program.verify import verify_code, verify_program
 
 Builder = Callable[[], tuple[Callable[..., Any], Sequence[Tensor]]]
@@ -39,6 +40,7 @@ def leaves(tree: Any) -> list[np.ndarray]:
 
 
 def values_of(tensors: Iterable[Tensor]) -> list[np.ndarray]:
+    settle()
     return [np.array(t.value) for t in tensors if t._value is not None]
 
 
@@ -54,7 +56,7 @@ def assert_close(found: Sequence[np.ndarray], wanted: Sequence[np.ndarray], rtol
 
 def arguments_of(*arguments: Any) -> list[np.ndarray]:
     flat: list[np.ndarray] = []
-    flatten(arguments, "arguments", flat)
+    flatten(arguments, "arguments", argument, flat)
     return flat
 
 
@@ -99,6 +101,9 @@ def _check_variant(
     for _, program in improve(recording.recorded, without):
         verify_program(program)
     verify_code(recording.code, recording.improved)
+    for tensor in tensors:
+        if tensor._value is None:
+            tensor.assign(np.zeros(tensor.shape))  # what no step has run for yet
     kept = values_of(tensors)
     _follow(lambda *a: interpret(recording.recorded, a), calls, tensors, wanted, rtol)
     restore(tensors, kept)
