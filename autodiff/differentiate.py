@@ -10,6 +10,7 @@ import numpy as np
 from autodiff.errors import GradientError, ShapeError
 from autodiff.graph import ancestors
 from autodiff.node import Node, Tensor, lift
+from autodiff.observer import here
 from autodiff.ops.rules import input_gradient
 
 __all__ = ["gradients"]
@@ -40,6 +41,7 @@ def gradients(y: Node, xs: Sequence[Node], seed: Any = None) -> list[Node]:
     >>> first.value, second.value
     (array(27.), array(18.))
     """
+    y, xs = here(y), [here(x) for x in xs]
     for x in xs:
         if not x.needs_gradient:
             raise GradientError(f"gradients: {x.describe()} is constant")

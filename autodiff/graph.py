@@ -38,13 +38,14 @@ from autodiff.errors import (
     StaleValueError,
     UnassignedError,
 )
-from autodiff.observer import Observer, current_observer, here, observe
+from autodiff.observer import Observer, current_observer, here, missing, observe
 from autodiff.op import OPS
 from autodiff.operators import Operators
 from autodiff.sweep import Sweep
 
 if TYPE_CHECKING:
-    from autodiff.node import Edge, Node
+    from autodiff.edge import Edge
+    from autodiff.node import Node
 
 __all__ = [
     "Observer",
@@ -474,8 +475,8 @@ def _push_down(
                 if counts is None and edge.round != -x._round:
                     awaited += 1  # one more than it waits for: a reader made in mid-pass
             else:
-                if awaited == 0 and not accumulate and is_unread(x):
-                    raise unread(x)
+                if awaited == 0:
+                    _check_new_sum(x, edge, counts, accumulate)
                 begun.append(x)
                 _begin_sum(x, g, accumulate, add, run)
                 if counts is None and len(x._parents) == 1 and x._senders is None:
@@ -488,10 +489,23 @@ def _push_down(
                 ready.append(x)
 
 
+def _check_new_sum(
+    x: Node, edge: Edge, counts: Mapping[Node, int] | None, accumulate: bool
+) -> None:
+    """Refuse what would be lost, or pushed down twice, if a new sum began at `x`."""
+    if not accumulate and is_unread(x):
+        raise unread(x)
+    if counts is None and x.op is not None and edge.round != x._round:
+        raise _twice(x)
+
+
 def _begin_sum(node: Node, g: Any, accumulate: bool, add: Any, run: Any) -> None:
     """`g` is the first gradient that comes to `node` in a new pass."""
-    if accumulate and node.op is None and node._awaited == 0:
-        g = run(add, (node._gradient, g))
+    if accumulate and node.op is None:
+        if node._awaited == 0:
+            g = run(add, (node._gradient, g))
+        else:
+            missing(node, "sum")
     node._gradient = g
     node._round += 1
 
@@ -528,4 +542,7 @@ def can_send(edge: Edge, node: Node) -> bool:
 def reset(*roots: Node) -> None:
     """Forget the gradients of `roots` and of all nodes below them."""
     unfinished.undo()
-    _forget(ancestors([here(root) for root in roots]))
+    nodes = ancestors([here(root) for root in roots])
+    _forget(nodes)
+    for node in nodes:
+        node._round += 1  # what they hold is known, also to a recording

@@ -45,7 +45,7 @@ class Observer(Protocol):
         """`tensor` is about to be assigned; returns what to store, or None for no opinion."""
 
     def missing(self, node: Node, what: str) -> None:
-        """The "value" or the "gradient" of `node`, which it does not have, is asked for."""
+        """`node` has not got what is asked for: "value", "gradient", or a "sum" to add to."""
 
 
 class Watching:

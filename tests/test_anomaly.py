@@ -14,6 +14,7 @@ from autodiff import graph
 from autodiff import node as node_module
 from autodiff.anomaly import detect_anomaly
 from autodiff.errors import AnomalyError, BackendError, DTypeError, StaleValueError
+from autodiff.observer import Watching
 
 
 @pytest.fixture(autouse=True)
@@ -195,7 +196,7 @@ def test_constants_get_no_gradient_and_are_passed_over():
 
 
 def test_a_recording_cannot_be_watched():
-    class Recorder:
+    class Recorder(Watching):
         def forward(self, node, value): ...
         def backward(self, node, gradients): ...
         def assign(self, tensor, value): ...

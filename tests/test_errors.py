@@ -394,15 +394,18 @@ def test_backward_twice() -> None:
     x = Tensor([1.0, 2.0])
     loss, at = autodiff.square(x).sum(), line()
     loss.backward()
+    with pytest.raises(BackwardTwiceError, match=r"accumulate=True.*autodiff\.reset"):
+        autodiff.backward({x * 1.0: np.ones(2)})
     for again in (
         loss.backward,
         lambda: autodiff.backward(loss),
         lambda: autodiff.backward({loss: 2.0}),
-        lambda: autodiff.backward({x * 1.0: np.ones(2)}),
     ):
         with pytest.raises(BackwardTwiceError, match=r"reset\(\)"):
             again()
         np.testing.assert_array_equal(x.gradient, [2.0, 4.0])
+    autodiff.backward({x * 1.0: np.ones(2)})
+    np.testing.assert_array_equal(x.gradient, [1.0, 1.0])
     with pytest.raises(BackwardTwiceError, match=f"{HERE}:{at}"):
         loss.backward()
     loss.reset()

@@ -87,14 +87,25 @@ class Watch:
             if not g._value.label:
                 g._value.label = f"d {x.name}"
                 g._value.where = node.where
-            if x.op is None and x._round == 0:
-                original = self._original(x)
-                if original is not None and graph.is_unread(original):
-                    raise graph.unread(original)
+            if x.op is None and x._round == 0 and self._is_untouched(x):
+                self._begins_sum_at(x)
 
     def assign(self, tensor: Node, value: Any) -> Recorded:
         """What `tensor` holds from now on; its buffer is written at the end of each replay."""
         return self.home.recorded(value, f"assign: the value for {tensor.describe()}")
+
+    def _begins_sum_at(self, stand_in: Node) -> None:
+        """The step's first gradient comes to a tensor outside: one there may not be lost."""
+        original = self._original(stand_in)
+        if original is None:
+            return
+        if graph.is_unread(original):
+            raise graph.unread(original)
+        self.conditions.append(_Nothing(original, graph.is_unread))
+
+    def _is_untouched(self, stand_in: Node) -> bool:
+        """Whether the step has not assigned the tensor so far: what it held before counts."""
+        return stand_in._value is not None and stand_in._value is self._begin_with.get(stand_in)
 
     def missing(self, node: Node, what: str) -> None:
         """Refuse what was computed before the recording."""
@@ -103,9 +114,12 @@ class Watch:
             return
         if what == "value":
             found, hint = original._value, "call forward() on it within the step"
+        elif what == "sum" and not self._is_untouched(node):
+            return  # it begins anew
         else:
-            found, hint = original._gradient, "run the backward pass within the step"
-            self.conditions.append(_HasNoGradient(original))
+            what, hint = "gradient", "run the backward pass within the step"
+            found = original._gradient
+            self.conditions.append(_Nothing(original, _has_gradient))
         if found is not None:
             raise RecordingError(
                 f"the {what} of {node.describe()} was computed before {self.home} was recorded, and "
@@ -166,7 +180,7 @@ class Watch:
         made = [t for t in self._stand_ins if t.op is None and t._serial > self._start]
         stand_ins = [self._stand_ins.pop(t) for t in made]
         del made
-        if any(map(self._original, stand_ins)):
+        if any(self._original(stand_in) is not None for stand_in in stand_ins):
             gc.collect()  # what only garbage holds is not kept
         for stand_in in stand_ins:
             original = self._original(stand_in)
@@ -219,12 +233,17 @@ class Watch:
         return [node for node, stand_in in self._stand_ins.items() if stand_in._round > 0]
 
 
-class _HasNoGradient:
-    """Whether a node has no gradient, as when the step was recorded."""
+class _Nothing:
+    """A condition: that what `ask` asks of a node outside is not so."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, ask: Callable[[Node], bool]) -> None:
         self.node = weakref.ref(node)
+        self.ask = ask
 
     def __call__(self) -> bool:
         node = self.node()
-        return node is None or node._gradient is None
+        return node is None or not self.ask(node)
+
+
+def _has_gradient(node: Node) -> bool:
+    return node._gradient is not None

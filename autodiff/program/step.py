@@ -12,11 +12,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from autodiff import clock
 from autodiff.array import Array, as_float64
-from autodiff.errors import DTypeError, RecordingError, ShapeError
+from autodiff.errors import GradientError, RecordingError, ShapeError
 from autodiff.node import Node
 from autodiff.observer import current_observer
 from autodiff.program.listing import instruction_lines, listing
@@ -142,7 +140,10 @@ class CompiledStep:
                 clock.defer(last)
                 return last.results(flat)
         leaves: list[Array] = []
-        structure = self._flatten(positional, named, leaves)
+        try:
+            structure = self._flatten(positional, named, leaves)
+        except GradientError:
+            return self._within_another(positional, named)
         recording = self._recording(structure)
         plain = not named and all(isinstance(s, Leaf) for s in structure.parts[0].parts)
         self._last = recording if plain else None
@@ -154,28 +155,29 @@ class CompiledStep:
             clock.defer(recording)
         return recording.results(flat)
 
-    def _flatten(self, positional: Any, named: Any, leaves: list[Array]) -> Group:
+    def _flatten(
+        self, positional: Any, named: Any, leaves: list[Any], convert: Any = argument
+    ) -> Group:
         positional, named = self.static.marked(positional, named)
-        structure = flatten((positional, named), "arguments", _argument, leaves)
+        structure = flatten((positional, named), "arguments", convert, leaves)
         assert isinstance(structure, Group)
         return structure
 
     def _within_another(self, positional: Any, named: Any) -> Any:
-        """Become part of what is observed, with its gradients; arguments are converted as ever."""
-        observer = current_observer()
+        """Run the function itself, where a call would lose gradients or go unobserved.
+
+        Arguments are converted as for a call. If nodes that need a gradient are among them,
+        nodes come back, and gradients go through; else the values, as from a call.
+        """
         leaves: list[Any] = []
-        positional, named = self.static.marked(positional, named)
-        if observer is not None and observer.home is not None:
-            structure = flatten((positional, named), "arguments", _inner_argument, leaves)
-            positional, named = rebuild(structure, iter(leaves))
-            return self.function(*positional, **named)
-        structure = flatten((positional, named), "arguments", _argument, leaves)
+        structure = self._flatten(positional, named, leaves, within)
         positional, named = rebuild(structure, iter(leaves))
+        returned = self.function(*positional, **named)
+        if any(isinstance(leaf, Node) for leaf in leaves):
+            return returned
         results: list[Any] = []
-        returned = flatten(
-            self.function(*positional, **named), "the result", _number, results, lists=True
-        )
-        return rebuild(returned, iter([r if r.shape else float(r) for r in results]))
+        kinds = flatten(returned, "the result", result, results, lists=True)
+        return rebuild(kinds, iter(results))
 
     def scan(
         self,
@@ -370,21 +372,23 @@ def _static(value: Any, which: Any) -> Static:
     return static
 
 
-def _argument(leaf: Any, what: str) -> Array:
+def within(leaf: Any, what: str) -> Any:
+    """A leaf of the arguments of a step that is run as a part of something larger."""
+    if isinstance(leaf, Recorded) or (isinstance(leaf, Node) and leaf.needs_gradient):
+        return leaf
+    observer = current_observer()
+    if observer is not None and observer.home is not None:
+        return observer.home.recorded(leaf.value if isinstance(leaf, Node) else argument(leaf, what))
     return argument(leaf, what)
 
 
-def _inner_argument(leaf: Any, what: str) -> Any:
-    """An argument within a recording: nodes stay nodes, and numbers become recorded values."""
-    if isinstance(leaf, (Node, Recorded)):
+def result(leaf: Any, what: str) -> Any:
+    """A leaf of the results of a step that was run as it is: as a call would give it."""
+    leaf = leaf.value if isinstance(leaf, Node) else leaf
+    if isinstance(leaf, Recorded):
         return leaf
-    observer = current_observer()
-    assert observer is not None
-    return observer.home.constant(argument(leaf, what))
-
-
-def _number(leaf: Any, what: str) -> Array:
-    return as_float64(leaf.value if isinstance(leaf, Node) else leaf, what)
+    array = as_float64(leaf, what)
+    return array if array.shape else float(array)
 
 
 def _scan_length(shapes: Sequence[tuple[int, ...]], length: int | None) -> int:

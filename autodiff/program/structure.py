@@ -84,7 +84,7 @@ def flatten(
 ) -> Structure:
     """The structure of `tree`; what `convert` makes of its leaves is appended to `leaves`.
 
-    convert : is given a leaf and what to call it; it returns something with a shape, or raises.
+    convert : is given a leaf and what to call it; it returns an array or a number, or raises.
     lists : whether a list of numbers is a list; else it is an array.
 
     Raises
@@ -119,7 +119,7 @@ def flatten(
         )
     leaf = convert(tree, what)
     leaves.append(leaf)
-    return Leaf(leaf.shape)
+    return Leaf(getattr(leaf, "shape", ()))
 
 
 def _kind_of_dict(tree: dict[Any, Any], what: str) -> Any:

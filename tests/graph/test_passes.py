@@ -863,8 +863,6 @@ def test_a_reader_that_is_built_in_mid_pass_is_one_more() -> None:
     with pytest.raises(BackwardTwiceError):
         (h * 9.0).backward()
     assert x.gradient == 12.0
-    first.reset() or (h * 9.0).backward()
-    assert not x.has_gradient  # the others may send again
 
 
 # ---- inputs that get no gradient, but could ---------------------------------------------------

@@ -487,7 +487,7 @@ def test_a_buffer_of_nobody_is_rejected() -> None:
 
 
 def test_every_recording_is_verified(monkeypatch: pytest.MonkeyPatch) -> None:
-    from autodiff.program import step as steps
+    from autodiff.program import recording as steps
 
     def spoilt(*arguments: Any, **options: Any) -> Code:
         code = lower(*arguments, **options)
