@@ -61,6 +61,7 @@ class Program:
         self,
         n_steps: int,
         *stacked: Array,
+        n_fixed: int = 0,
         before: Program | None = None,
         after: Program | None = None,
     ) -> tuple[Array, ...]: ...

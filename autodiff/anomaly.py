@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autodiff.observer import Watching, current_observer, observe
 from autodiff.errors import AnomalyError, BackendError
+from autodiff.observer import Watching, current_observer, observe
 
 if TYPE_CHECKING:
     from autodiff.node import Node

@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import copy
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from autodiff import graph
+from autodiff import clock
+from autodiff.errors import RecordingError
+from autodiff.forward import ancestors
+from autodiff.observer import here
 
 if TYPE_CHECKING:
     from autodiff.node import Node
@@ -32,7 +36,7 @@ _list = _List()
 
 
 class Copies:
-    """How a node is copied. Subclasses have ``_state`` and ``__setstate__``."""
+    """How a node is copied: by pickle and copy, and for the time of a recording."""
 
     __slots__ = ()
 
@@ -43,11 +47,52 @@ class Copies:
         if place > _list.last:
             _list.last = place
         else:
-            nodes = graph.ancestors(node.inputs)
+            nodes = ancestors(node.inputs)
             _list.places = {id(x): i for i, x in enumerate(nodes)}
             _list.last = -1
             below = (*nodes, _EndOfList())
         return type(self).__new__, (type(self),), (below, node._state())
+
+    def _state(self) -> dict[str, Any]:
+        node = cast("Node", self)
+        if here(node) is not node or node._home is not None:
+            raise RecordingError(
+                f"{node.describe()} cannot be copied while a step is recorded: the copy would hold "
+                "the numbers of this moment; make a Tensor of its value"
+            )
+        clock.settle()
+        fresh = node._value is not None and all(x._tick <= node._tick for x in node.inputs)
+        return {
+            "op": node.op,
+            "inputs": node.inputs,
+            "shape": node.shape,
+            "needed": node.needed,
+            "name": node._name,
+            "where": node.where,
+            "value": node._value if fresh else None,
+        }
+
+    def __setstate__(self, state: tuple[Any, dict[str, Any]]) -> None:
+        node, fields = cast("Node", self), state[1]
+        node.where = fields["where"]
+        node._home = None
+        node._set_up(*(fields[k] for k in ("op", "inputs", "shape", "needed", "name")))
+        node._value = fields["value"]
+        if node._value is not None:
+            node._tick = clock.new_epoch()
+
+    def _stand_in(self, inputs: Sequence[Node], home: Any) -> Node:
+        """A node like this one, with other inputs, without value and gradients, in a recording."""
+        node = cast("Node", self)
+        twin = type(node).__new__(type(node))
+        twin.where = node.where
+        twin._home = home
+        twin._set_up(node.op, tuple(inputs), node.shape, node.needed, None)
+        twin.needs_gradient = node.needs_gradient
+        twin._name = node.name
+        if node._senders is not None:
+            twin._senders = dict.fromkeys(node._senders, -1)
+        return twin
 
     def __copy__(self) -> Node:
         # Its own buffer; the inputs are shared.

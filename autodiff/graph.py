@@ -19,25 +19,22 @@ Nothing here recurses, and every walk is linear in the number of edges.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from autodiff import clock, unfinished
 from autodiff.array import as_float64
-from autodiff.backend import Backend, get_backend
-from autodiff.clock import settle, ticks
+from autodiff.backend import Backend
+from autodiff.clock import settle
 from autodiff.errors import (
     BackwardTwiceError,
     GradientError,
     IncompleteGradientError,
-    IndexRangeError,
     ShapeError,
-    StaleValueError,
-    UnassignedError,
 )
+from autodiff.forward import ancestors, executor, forward, require_fresh
 from autodiff.observer import Observer, current_observer, here, missing, observe
 from autodiff.op import OPS
 from autodiff.operators import Operators
@@ -56,121 +53,6 @@ __all__ = [
     "observe",
     "reset",
 ]
-
-# ---- walks ----------------------------------------------------------------------------
-
-
-def ancestors(roots: Iterable[Node], follow: Callable[[Node], bool] | None = None) -> list[Node]:
-    """`roots` and all nodes they are computed from, inputs before readers.
-
-    `follow` says of a node whether to go into its inputs, and to list it at all.
-    """
-    order: list[Node] = []
-    seen: set[Node] = set()
-    stack = [(root, False) for root in reversed(list(roots))]
-    while stack:
-        node, inputs_done = stack.pop()
-        if inputs_done:
-            order.append(node)
-        elif node not in seen and (follow is None or follow(node)):
-            seen.add(node)
-            stack.append((node, True))
-            stack.extend((x, False) for x in reversed(node.inputs) if x not in seen)
-    return order
-
-
-# ---- forward --------------------------------------------------------------------------
-
-
-def forward(root: Node, backend: str | Backend | None = None) -> None:
-    """Compute `root` and whatever it needs that is missing or stale.
-
-    Raises
-    ------
-    UnassignedError
-        If a tensor below has no value; nothing has been computed then.
-    """
-    settle()
-    epoch = clock.epoch
-    if root._checked is epoch:
-        return
-    observer = current_observer()
-    run = _executor(backend, observer).forward
-    tick = next(ticks)
-    for node in itertools.chain(_plan(root, epoch), (root,)):
-        age = node._tick
-        for x in node.inputs:
-            if x._tick > age:
-                try:
-                    value = run(node.op, [x._value for x in node.inputs])  # type: ignore[arg-type]
-                except IndexRangeError as error:  # found only now: rows by number
-                    raise IndexRangeError(f"{error} ({node.describe()})") from None
-                if observer is not None:
-                    observer.forward(node, value)
-                # The tick last: if Ctrl-C comes between, the node is computed again.
-                node._awaited = -1
-                node._gradient = None
-                node._value = value
-                node._tick = tick
-                break
-        node._checked = epoch
-
-
-def _executor(backend: str | Backend | None, observer: Observer | None) -> Backend:
-    """Who computes: a recording, whatever back end was asked for, or that back end."""
-    if observer is not None and observer.backend is not None:
-        return observer.backend
-    return get_backend(backend)
-
-
-def _plan(root: Node, epoch: object) -> Sequence[Node]:
-    """The computed nodes below `root` that are not known to be fresh, in order.
-
-    It is kept with the root: a graph never changes below a node. (The root itself is not
-    in it: a node that holds itself would stay when its last user lets it go.) What the walk
-    left out because it was fresh must be fresh next time too, else the walk is repeated.
-    So all kept plans together are not larger than the graph, however many roots it has.
-    """
-    if root._plan is not None:
-        order, left_out = root._plan
-        if all(node._checked is epoch for node in left_out):
-            return order
-    fresh: list[Node] = []
-
-    def follow(node: Node) -> bool:
-        if node._checked is epoch:
-            fresh.append(node)
-            return False
-        if node.op is None and node._value is None:
-            raise UnassignedError(f"{node.describe()} was never assigned a value; call assign()")
-        return node.op is not None
-
-    order = ancestors([root], follow)
-    order.pop()
-    root._plan = order, fresh
-    return order
-
-
-def _require_fresh(root: Node, backend: str | Backend | None) -> None:
-    """See to it that `root` and all below it have values of the present tensors."""
-    settle()
-    epoch = clock.epoch
-    if root._checked is epoch:
-        return
-    if root._value is None:
-        forward(root, backend)
-        return
-    walked = ancestors([root], lambda node: node._checked is not epoch and node.op is not None)
-    for node in walked:
-        for x in node.inputs:
-            if x._tick > node._tick or x._value is None:
-                raise StaleValueError(
-                    f"backward from {root.describe()}: the value of {node.describe()} is older "
-                    f"than its input {x.describe()}; call forward() after assign()"
-                )
-    for node in walked:
-        node._checked = epoch
-
 
 # ---- backward -------------------------------------------------------------------------
 
@@ -219,7 +101,7 @@ def backward(
     checked = {here(node): _seed_gradient(here(node), g) for node, g in pairs.items()}
     for node in checked:
         settled(node)
-        _require_fresh(node, backend)
+        require_fresh(node, backend)
     if len(checked) == 1 and not accumulate:
         ((node, gradient),) = checked.items()
         if node._awaited < 0 and _sweep_of(node).begins_anew():
@@ -244,7 +126,7 @@ def push(
     """
     seed = _seed_gradient(node, gradient)
     settled(node)
-    _require_fresh(node, backend)
+    require_fresh(node, backend)
     if sender is not None and sender not in node.senders:
         raise GradientError(
             f"{node.describe()} does not wait for {sender!r}; call register({sender!r}) first"
@@ -278,7 +160,7 @@ def _run_sweep(root: Node, gradient: Any, backend: str | Backend | None) -> None
     observer = current_observer()
     under_way = unfinished.begin(lambda: reset(root))
     try:
-        root._sweep.run(root, gradient, _executor(backend, observer), observer)
+        root._sweep.run(root, gradient, executor(backend, observer), observer)
     except BaseException:
         reset(root)
         raise
@@ -412,10 +294,10 @@ def _run(
 ) -> None:
     """Push gradients down as far as they go; on any error leave no half-made sums."""
     begun: list[Node] = []
-    executor = _executor(backend, current_observer())
+    run_by = executor(backend, current_observer())
     under_way = unfinished.begin(lambda: _forget(begun))
     try:
-        _push_down(seeds, counts, executor, sender, accumulate, begun)
+        _push_down(seeds, counts, run_by, sender, accumulate, begun)
     except BaseException:
         _forget(begun)
         raise

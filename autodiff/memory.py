@@ -7,7 +7,7 @@ signal can split it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from autodiff import clock
 from autodiff.array import Array, aligned_copy, as_float64, is_float64
 from autodiff.errors import RecordingError, ShapeError
-from autodiff.observer import current_observer, here
+from autodiff.observer import Observer, current_observer, escaped, here
 from autodiff.op import refusal
 
 if TYPE_CHECKING:
@@ -36,14 +36,18 @@ try:
 except ImportError:  # without the extension nothing runs beside Python
 
     def sealed(array: Array) -> Array:
-        """A view of `array` through which it cannot be written."""
-        return np.frombuffer(memoryview(array).toreadonly(), np.float64).reshape(array.shape)
+        """The numbers of `array`, where they cannot be written."""
+        return np.ndarray(array.shape, np.float64, array.tobytes())
 
-    def read_together(arrays: Sequence[Array], locks: Sequence[Any]) -> list[Array]:
+    def read_together(  # type: ignore[misc]
+        arrays: Iterable[Array], locks: Iterable[Any]
+    ) -> list[Array]:
         """Copies of the arrays, of one moment; they cannot be written."""
-        return [np.ndarray(a.shape, np.float64, a.tobytes()) for a in arrays]
+        return [sealed(array) for array in arrays]
 
-    def write_together(buffers: Sequence[Array], values: Sequence[Any], locks: Sequence[Any]) -> None:
+    def write_together(  # type: ignore[misc]
+        buffers: Iterable[Array], values: Iterable[Array | float], locks: Iterable[Any]
+    ) -> None:
         """Copy each value into its buffer, at one moment."""
         copies = [np.array(value) for value in values]
         for buffer, value in zip(buffers, copies, strict=True):
@@ -67,39 +71,37 @@ def assign_together(tensors: Sequence[Tensor], values: Sequence[Any]) -> None:
     The values are those of before: ``assign_together((u, v), (v, u))`` swaps. No signal comes
     between two of the writes, and no replay.
     """
-    tensors = [cast("Tensor", here(tensor)) for tensor in tensors]
-    stored = [_to_store(tensor, value) for tensor, value in zip(tensors, values, strict=True)]
+    observer = current_observer()
+    if observer is not None:
+        tensors = [cast("Tensor", observer.here(tensor)) for tensor in tensors]
+    stored = [_to_store(t, value, observer) for t, value in zip(tensors, values, strict=True)]
     # The ticks first: if Ctrl-C comes between, what depends on the tensors is computed again.
     # And after the write: a snapshot that another thread took in between is outdated.
     tick = clock.new_epoch()
     for tensor in tensors:
         tensor._written(tick)
-    buffers, arrays, locks = [], [], []
-    for tensor, array in zip(tensors, stored, strict=True):
-        if not isinstance(array, np.ndarray):
-            tensor._value = array
-        else:
-            buffers.append(room(tensor) if tensor._value is None else tensor._value)
-            arrays.append(array)
-            locks.append(tensor._lock)
-    if buffers:
-        write_together(buffers, arrays, locks)
-        tick = clock.new_epoch()
-        for tensor in tensors:
-            if tensor._value is None:
-                tensor._value = tensor._room
-            tensor._tick = tick
+    if observer is not None and observer.home is not None:
+        for tensor, recorded in zip(tensors, stored, strict=True):
+            tensor._value = recorded
+        return
+    buffers = [t._value if t._value is not None else room(t) for t in tensors]
+    write_together(buffers, stored, [t._lock for t in tensors])
+    tick = clock.new_epoch()
+    for tensor, buffer in zip(tensors, buffers, strict=True):
+        tensor._value = buffer
+        tensor._tick = tick
 
 
-def _to_store(tensor: Tensor, value: Any) -> Any:
+def _to_store(tensor: Tensor, value: Any, observer: Observer | None) -> Any:
     """`value` as what `tensor` holds: an array, or a recorded value in a recording."""
-    value = value_of(value)
-    observer = current_observer()
-    recorded = None if observer is None else observer.assign(tensor, value)
-    if recorded is not None:
+    if not is_float64(value):
+        value = value_of(value)
+    if observer is not None and (recorded := observer.assign(tensor, value)) is not None:
         value = recorded
     elif not is_float64(value):
         value = as_float64(value, f"assign: the value for {tensor.describe()}")
+    if tensor._home is not None and observer is None:
+        raise escaped(tensor)
     if value.shape != tensor.shape:
         raise refusal(
             ShapeError,

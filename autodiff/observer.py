@@ -23,11 +23,13 @@ __all__ = ["Observer", "Watching", "current_observer", "escaped", "here", "missi
 class Observer(Protocol):
     """Is told of every step of the passes that run within :func:`observe`."""
 
-    home: Any
-    """The recording that nodes made meanwhile belong to; None: to nobody."""
+    @property
+    def home(self) -> Any:
+        """The recording that nodes made meanwhile belong to; None: to nobody."""
 
-    backend: Backend | None
-    """Executes whatever is computed meanwhile; None: the back end that is in force."""
+    @property
+    def backend(self) -> Backend | None:
+        """Executes whatever is computed meanwhile; None: the back end that is in force."""
 
     def suspended(self) -> bool:
         """Whether what runs now is none of its business: a signal handler."""
@@ -113,8 +115,8 @@ def here(node: Node) -> Node:
 def escaped(node: Node) -> RecordingError:
     """What is raised for a node that was made in a recording, and is used elsewhere."""
     return RecordingError(
-        f"{node.describe()} was made while {node._home} was recorded: it has a shape but no numbers, "
-        "and means nothing outside that recording. Return its value from the step to see it; "
+        f"{node.describe()} was made while {node._home} was recorded: it has a shape but no "
+        "numbers, and means nothing outside it. Return its value from the step to see it; "
         "what lasts from step to step is a Tensor made outside, and assigned"
     )
 

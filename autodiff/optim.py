@@ -123,7 +123,11 @@ class Optimiser:
             if parameter._gradient is None or parameter._round == used:
                 if self.skip_missing:
                     continue
-                fault = "no gradient" if parameter._gradient is None else "no new gradient since the last step"
+                fault = (
+                    "no gradient"
+                    if parameter._gradient is None
+                    else "no new gradient since the last step"
+                )
                 raise GradientError(
                     f"{type(self).__name__}: {parameter.describe()} has {fault}; run a backward "
                     "pass that reaches it, or set skip_missing=True"

@@ -1,4 +1,4 @@
-"""Where two recordings of one step differ: what a step does must not depend on what is not recorded."""
+"""Where two recordings of a step differ: it must not depend on what is not recorded."""
 
 from __future__ import annotations
 
@@ -32,13 +32,11 @@ def difference(first: Program, second: Program) -> str | None:
     found = _operands(first.results, second.results, places)
     if found is not None or len(first.results) != len(second.results):
         return f"the results: {found or 'their number'}"
-    states = [[state for state, _ in program.writes] for program in (first, second)]
-    found = _operands(*states, places)
-    if found is not None or len(states[0]) != len(states[1]):
-        return f"the tensors that are assigned: {found or 'their number'}"
-    values = [[value for _, value in program.writes] for program in (first, second)]
-    found = _operands(*values, places)
-    return None if found is None else f"what is assigned: {found}"
+    a_writes, b_writes = ([x for pair in p.writes for x in pair] for p in (first, second))
+    found = _operands(a_writes, b_writes, places)
+    if found is not None or len(a_writes) != len(b_writes):
+        return f"what is assigned: {found or 'the number of tensors'}"
+    return None
 
 
 def _operands(

@@ -6,6 +6,7 @@ arguments: the number of the signal, and the frame that was interrupted, which i
 
 from __future__ import annotations
 
+import itertools
 import signal
 import sys
 import threading
@@ -37,7 +38,7 @@ def in_handler(outermost: CodeType) -> bool:
 def _is_handler(frame: FrameType) -> bool:
     code, caller = frame.f_code, frame.f_back
     variadic = bool(code.co_flags & 0x04)  # *arguments
-    if caller is None or code.co_argcount < 2 and not variadic:
+    if caller is None or (code.co_argcount < 2 and not variadic):
         return False
     n_named = code.co_argcount + code.co_kwonlyargcount
     values = [frame.f_locals.get(name) for name in code.co_varnames[: code.co_argcount]]
@@ -45,5 +46,5 @@ def _is_handler(frame: FrameType) -> bool:
         values += frame.f_locals.get(code.co_varnames[n_named], ())
     return any(
         isinstance(number, int) and interrupted is caller
-        for number, interrupted in zip(values, values[1:], strict=False)
+        for number, interrupted in itertools.pairwise(values)
     )

@@ -8,7 +8,7 @@ from autodiff.program.ir import VIEWS, Program
 from autodiff.program.lower import Code
 
 if TYPE_CHECKING:
-    from autodiff.program.step import Recording
+    from autodiff.program.recording import Recording
 
 __all__ = ["instruction_lines", "listing"]
 

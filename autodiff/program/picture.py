@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from autodiff.program.ir import VIEWS, Value
 
 if TYPE_CHECKING:
-    from autodiff.program.step import Recording
+    from autodiff.program.recording import Recording
 
 __all__ = ["program_dot"]
 

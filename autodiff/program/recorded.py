@@ -47,6 +47,7 @@ class Recorded(Operators):
     @property
     def value(self) -> Recorded:
         """Itself, as a node's value during a recording is."""
+        self._recorder.check_running(self)
         return self
 
     def describe(self) -> str:
@@ -56,7 +57,8 @@ class Recorded(Operators):
     def __autodiff_apply__(self, op: BoundOp, inputs: Sequence[Any]) -> Recorded:
         self._recorder.check_running(self)
         result = self._recorder.apply(op, inputs)
-        result._value.where = user_line()
+        if not self._recorder.deriving:
+            result._value.where = user_line()
         return result
 
     def __repr__(self) -> str:

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-import numpy as np
-
 from autodiff.array import Array, Shape, as_float64
 from autodiff.errors import RecordingError, ShapeError
 from autodiff.observer import current_observer
@@ -37,6 +35,7 @@ class Recorder:
     """Back end of one recording.
 
     step : what is recorded, for messages.
+    deriving : whether a backward rule is what is applied, and not a line of the user's.
     scratch : what objects of the step (optimisers) note for the time of the recording.
     """
 
@@ -47,6 +46,7 @@ class Recorder:
         self.builder = Builder()
         self.arguments: list[Value] = []
         self.scratch: dict[Any, Any] = {}
+        self.deriving = False
 
     def __repr__(self) -> str:
         return self.step
@@ -122,12 +122,18 @@ class Recorder:
         needed: Sequence[bool],
     ) -> list[Any]:
         """The instructions of the backward rules."""
+        self.deriving = True
         g, z, *xs = (self.recorded(x) for x in (gradient, output, *inputs))
         fused = slope(op.name)
         if fused is not None and needed[0]:
             slope_op, operands = fused
-            return [self.record(slope_op.bind(), [g, z if operands == "gz" else xs[0]])]
-        return [
-            input_gradient(op, position, g, z, xs) if wanted else None
-            for position, wanted in enumerate(needed)
-        ]
+            gradients: list[Any] = [
+                self.record(slope_op.bind(), [g, z if operands == "gz" else xs[0]])
+            ]
+        else:
+            gradients = [
+                input_gradient(op, position, g, z, xs) if wanted else None
+                for position, wanted in enumerate(needed)
+            ]
+        self.deriving = False
+        return gradients

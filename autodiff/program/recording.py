@@ -12,7 +12,7 @@ from typing import Any
 from autodiff import clock
 from autodiff.errors import AutodiffError, IndexRangeError, RecordingError
 from autodiff.memory import settle_written
-from autodiff.node import Node, Tensor
+from autodiff.node import Node
 from autodiff.program.difference import difference
 from autodiff.program.ir import Program
 from autodiff.program.load import Executor, load
@@ -111,7 +111,9 @@ class Recording:
             if node is not None:
                 node._gradient = None
                 node._awaited = -1
-        settle_written([tensor for reference in self.written if (tensor := reference()) is not None])
+        settle_written(
+            [tensor for reference in self.written if (tensor := reference()) is not None]
+        )
 
     def row_error(self, error: IndexError, code: Code | None = None) -> IndexRangeError:
         """What a row number that does not exist raises: it names the op and the node."""
@@ -199,7 +201,7 @@ def _record_again(
         raise
     except Exception as error:
         raise RecordingError(
-            f"{name_of(function)} was recorded, but when it was run once more to compare, it raised "
+            f"{name_of(function)} was recorded, but run once more to compare, it raised "
             f"{type(error).__name__}: {error}. {advice}"
         ) from error
     found = difference(first.recorded, program)

@@ -19,7 +19,7 @@ from autodiff.edge import Edge
 from autodiff.errors import RecordingError
 from autodiff.memory import room
 from autodiff.node import Node, Tensor
-from autodiff.observer import escaped, observe
+from autodiff.observer import Observer, escaped, observe
 from autodiff.program.handlers import has_handlers, in_handler
 from autodiff.program.ir import Program, Value
 from autodiff.program.recorded import Recorded
@@ -30,16 +30,15 @@ __all__ = ["Watch"]
 ResultT = TypeVar("ResultT")
 
 
-class Watch:
+class Watch(Observer):
     """The observer of one recording.
 
-    backend, home : the recorder; nodes that are made meanwhile belong to it.
     conditions : what must hold of the world outside for the recording to be true, beside the
         shapes of the arguments.
     """
 
     def __init__(self, recorder: Recorder) -> None:
-        self.backend = self.home = recorder
+        self.recorder = recorder
         self.conditions: list[Callable[[], bool]] = []
         self._stand_ins: dict[Node, Node] = {}
         self._originals: dict[Node, weakref.ref[Node]] = {}
@@ -61,13 +60,23 @@ class Watch:
 
     # ---- the observer -----------------------------------------------------------------
 
+    @property
+    def home(self) -> Recorder:
+        """The recording."""
+        return self.recorder
+
+    @property
+    def backend(self) -> Recorder:
+        """The recorder, whatever back end the step asks for: the program will run in C."""
+        return self.recorder
+
     def suspended(self) -> bool:
         """Whether a signal handler has interrupted the step."""
         return self._handlers and in_handler(Watch._run.__code__)
 
     def here(self, node: Node) -> Node:
         """The stand-in of `node`; a node of this recording stands for itself."""
-        if node._home is self.home:
+        if node._home is self.recorder:
             return node
         if node._home is not None:
             raise escaped(node)
@@ -92,7 +101,7 @@ class Watch:
 
     def assign(self, tensor: Node, value: Any) -> Recorded:
         """What `tensor` holds from now on; its buffer is written at the end of each replay."""
-        return self.home.recorded(value, f"assign: the value for {tensor.describe()}")
+        return self.recorder.recorded(value, f"assign: the value for {tensor.describe()}")
 
     def _begins_sum_at(self, stand_in: Node) -> None:
         """The step's first gradient comes to a tensor outside: one there may not be lost."""
@@ -122,8 +131,9 @@ class Watch:
             self.conditions.append(_Nothing(original, _has_gradient))
         if found is not None:
             raise RecordingError(
-                f"the {what} of {node.describe()} was computed before {self.home} was recorded, and "
-                f"every replay would see the same numbers; {hint}, or hand it in as an argument"
+                f"the {what} of {node.describe()} was computed before {self.recorder} was "
+                f"recorded, and every replay would see the same numbers; {hint}, or hand it in as "
+                "an argument"
             )
 
     # ---- stand-ins --------------------------------------------------------------------
@@ -140,7 +150,7 @@ class Watch:
                 raise escaped(node)
         among = set(map(id, nodes))
         for node in nodes:
-            stand_in = node._stand_in([self._stand_ins[x] for x in node.inputs], self.home)
+            stand_in = node._stand_in([self._stand_ins[x] for x in node.inputs], self.recorder)
             self._stand_ins[node] = stand_in
             self._originals[stand_in] = weakref.ref(node)
             if isinstance(node, Tensor):
@@ -153,10 +163,10 @@ class Watch:
         if buffer is None:
             return
         if not buffer.flags.writeable:  # a literal
-            stand_in._value = self.home.constant(buffer)
+            stand_in._value = self.recorder.constant(buffer)
         else:
             value = Value(buffer.shape, "state", buffer, tensor.name)
-            stand_in._value = self._begin_with[stand_in] = Recorded(self.home, value)
+            stand_in._value = self._begin_with[stand_in] = Recorded(self.recorder, value)
         stand_in._tick = tensor._tick
 
     def _stand_in_for_readers(self, node: Node, stand_in: Node, among: set[int]) -> None:
@@ -194,16 +204,16 @@ class Watch:
 
     def program(self, results: Sequence[Any]) -> Program:
         """What was recorded, with these results; to be called within the recording."""
-        outputs = [self.home.recorded(r)._value for r in results]
+        outputs = [self.recorder.recorded(r)._value for r in results]
         writes = []
         for tensor, stand_in in self._written():
             state = self._begin_with.get(stand_in)
             if state is None:
                 value = Value(tensor.shape, "state", room(tensor), tensor.name)
-                state = self._begin_with[stand_in] = Recorded(self.home, value)
+                state = self._begin_with[stand_in] = Recorded(self.recorder, value)
             writes.append((state._value, stand_in._value._value))
-        builder = self.home.builder
-        return Program(self.home.arguments, builder.instructions, outputs, writes).in_order()
+        builder = self.recorder.builder
+        return Program(self.recorder.arguments, builder.instructions, outputs, writes).in_order()
 
     def _written(self) -> list[tuple[Tensor, Node]]:
         return [
@@ -218,9 +228,7 @@ class Watch:
     @property
     def tensors(self) -> list[Tensor]:
         """The tensors that the step reads or assigns, without literals."""
-        return [
-            cast(Tensor, node) for node, x in self._stand_ins.items() if x in self._begin_with
-        ]
+        return [cast(Tensor, node) for node, x in self._stand_ins.items() if x in self._begin_with]
 
     @property
     def written(self) -> list[Tensor]:

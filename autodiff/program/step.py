@@ -10,7 +10,7 @@ import warnings
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from autodiff import clock
 from autodiff.array import Array, as_float64
@@ -29,9 +29,9 @@ from autodiff.program.structure import (
     Structure,
     argument,
     flatten,
-    map_shapes,
     rebuild,
     shapes_of,
+    without_leading,
 )
 
 __all__ = ["CompiledStep", "compile"]
@@ -145,7 +145,9 @@ class CompiledStep:
         except GradientError:
             return self._within_another(positional, named)
         recording = self._recording(structure)
-        plain = not named and all(isinstance(s, Leaf) for s in structure.parts[0].parts)
+        plain = not named and all(
+            isinstance(s, Leaf) for s in cast(Group, structure.parts[0]).parts
+        )
         self._last = recording if plain else None
         try:
             flat = recording.executor(*leaves)
@@ -196,7 +198,7 @@ class CompiledStep:
         ----------
         positional, named : the arguments of all steps, each with a leading axis of steps.
         length : how many steps; needed where no argument tells.
-        fixed : arguments by name that are the same for all steps: ``scan(xs, fixed={"scale": 3.0})``.
+        fixed : arguments by name, the same for all steps: ``scan(xs, fixed={"scale": 3.0})``.
 
         Raises
         ------
@@ -215,7 +217,7 @@ class CompiledStep:
         leaves: list[Array] = []
         stacked = self._flatten(positional, named, leaves)
         n_steps = _scan_length(list(shapes_of(stacked)), length)
-        inner = map_shapes(stacked, lambda shape: shape[1:])
+        inner = without_leading(stacked)
         n_stacked = len(leaves)
         constant = self._flatten((), fixed, leaves)
         recording = self._recording(_joined(inner, constant))
@@ -322,7 +324,9 @@ class _Statics:
             return
         names = _parameters(function)
         for x in self.given:
-            if names is not None and not (x in names or (isinstance(x, int) and -1 < x < len(names))):
+            if names is not None and not (
+                x in names or (isinstance(x, int) and -1 < x < len(names))
+            ):
                 raise ValueError(f"compile: static: {function!r} has no parameter {x!r}")
         if names is not None:
             self.positions |= {names.index(name) for name in self.names}
@@ -378,7 +382,9 @@ def within(leaf: Any, what: str) -> Any:
         return leaf
     observer = current_observer()
     if observer is not None and observer.home is not None:
-        return observer.home.recorded(leaf.value if isinstance(leaf, Node) else argument(leaf, what))
+        return observer.home.recorded(
+            leaf.value if isinstance(leaf, Node) else argument(leaf, what)
+        )
     return argument(leaf, what)
 
 
@@ -411,16 +417,8 @@ def _scan_length(shapes: Sequence[tuple[int, ...]], length: int | None) -> int:
 
 def _joined(stacked: Structure, fixed: Group) -> Group:
     """The structure of a call with the arguments of both."""
-    assert isinstance(stacked, Group)
-    positional, named = stacked.parts
-    others = fixed.parts[1]
-    assert isinstance(named, Group) and isinstance(others, Group)
-    assert named.names is not None and others.names is not None
-    return Group(
-        tuple,
-        None,
-        (positional, Group(dict, named.names + others.names, named.parts + others.parts)),
-    )
+    positional, named = cast(Group, stacked).parts
+    return Group(tuple, None, (positional, cast(Group, named).joined(cast(Group, fixed.parts[1]))))
 
 
 def _count(what: str, n: Any) -> int:
@@ -476,8 +474,8 @@ def compile(
     Arrays that are not arguments are constants. A tensor is state: read at each replay, and
     written if the step assigns it; the numbers of an optimiser are state, too. Gradients live
     within a call: return those that are wanted outside. A gradient or a node's value from before
-    the recording is refused. The results are those of the undecorated function. Programs that share tensors exclude each other, so
-    threads may call any steps.
+    the recording is refused. The results are those of the undecorated function.
+    Programs that share tensors exclude each other, so threads may call any steps.
 
     Examples
     --------

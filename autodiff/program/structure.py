@@ -19,7 +19,17 @@ from autodiff.array import Array, as_float64
 from autodiff.errors import DTypeError, GradientError
 from autodiff.op import is_operand
 
-__all__ = ["Group", "Leaf", "Static", "Structure", "argument", "flatten", "rebuild", "shapes_of"]
+__all__ = [
+    "Group",
+    "Leaf",
+    "Static",
+    "Structure",
+    "argument",
+    "flatten",
+    "rebuild",
+    "shapes_of",
+    "without_leading",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +77,12 @@ class Group:
     kind: Any
     names: tuple[Static, ...] | None
     parts: tuple[Structure, ...]
+
+    def joined(self, other: Group) -> Group:
+        """One dictionary of both."""
+        assert self.names is not None
+        assert other.names is not None
+        return Group(self.kind, self.names + other.names, self.parts + other.parts)
 
     def __repr__(self) -> str:
         if self.names is None:
@@ -158,9 +174,8 @@ def argument(leaf: Any, what: str) -> Array:
     if is_operand(leaf) and hasattr(leaf, "needs_gradient"):
         if leaf.needs_gradient:
             raise GradientError(
-                f"{what}: {leaf.describe()} needs a gradient, which would be cut off: arrays go into "
-                "a compiled step and come out. Hand in its value, or call step.function, or compile "
-                "the whole"
+                f"{what}: {leaf.describe()} needs a gradient, which would be cut off: arrays go "
+                "into a compiled step and come out; hand in its value"
             )
         leaf = leaf.value
     if callable(leaf) or not _may_be_array(leaf):
@@ -172,9 +187,11 @@ def argument(leaf: Any, what: str) -> Array:
 
 
 def _may_be_array(leaf: Any) -> bool:
-    return isinstance(leaf, (int, float, complex)) or any(
-        hasattr(leaf, name) for name in ("__array__", "__array_interface__", "__len__")
-    ) or hasattr(type(leaf), "__float__")
+    return (
+        isinstance(leaf, (int, float, complex))
+        or any(hasattr(leaf, name) for name in ("__array__", "__array_interface__", "__len__"))
+        or hasattr(type(leaf), "__float__")
+    )
 
 
 def rebuild(structure: Structure, leaves: Iterator[Any]) -> Any:
@@ -201,13 +218,14 @@ def rebuild(structure: Structure, leaves: Iterator[Any]) -> Any:
     return made
 
 
-def map_shapes(structure: Structure, shape: Callable[[tuple[int, ...]], tuple[int, ...]]) -> Structure:
-    """The structure with other shapes."""
+def without_leading(structure: Structure) -> Structure:
+    """The structure of one step of stacked arguments."""
     if isinstance(structure, Leaf):
-        return Leaf(shape(structure.shape))
+        return Leaf(structure.shape[1:])
     if isinstance(structure, Static):
         return structure
-    return Group(structure.kind, structure.names, tuple(map_shapes(x, shape) for x in structure.parts))
+    parts = tuple(without_leading(x) for x in structure.parts)
+    return Group(structure.kind, structure.names, parts)
 
 
 def shapes_of(structure: Structure) -> Iterator[tuple[int, ...]]:
