@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from autodiff.array import Array
@@ -34,6 +34,14 @@ class RowNumberError(IndexError):
 
 class Lock:
     def join(self, other: Lock) -> None: ...
+
+def sealed(array: Array) -> Array: ...
+def read_together(arrays: Iterable[Array], locks: Iterable[Lock | None]) -> list[Array]: ...
+def write_together(
+    buffers: Iterable[Array],
+    values: Iterable[Array | float],
+    locks: Iterable[Lock | None],
+) -> None: ...
 
 class Program:
     arena_size: int

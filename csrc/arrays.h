@@ -45,4 +45,23 @@ static inline PyObject *ad_new(int axes, const ptrdiff_t *shape)
                                 NULL);
 }
 
+static inline int ad_is_writeable(PyObject *x) { return PyArray_ISWRITEABLE((PyArrayObject *)x); }
+
+/* A new array over `data`, which `owner` keeps alive, that can never be written: to set its
+ * flag NumPy asks the owner, so that must not be an array. Steals no reference. */
+static inline PyObject *ad_new_sealed(int axes, const ptrdiff_t *shape, double *data,
+                                      PyObject *owner)
+{
+    PyArray_Descr *float64 = PyArray_DescrFromType(NPY_DOUBLE);
+    PyObject *array = PyArray_NewFromDescr(&PyArray_Type, float64, axes, (npy_intp *)shape, NULL,
+                                           data, NPY_ARRAY_CARRAY_RO, NULL);
+    if (array == NULL) return NULL;
+    Py_INCREF(owner);
+    if (PyArray_SetBaseObject((PyArrayObject *)array, owner) < 0) {
+        Py_DECREF(array);
+        return NULL;
+    }
+    return array;
+}
+
 #endif

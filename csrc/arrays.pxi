@@ -13,6 +13,8 @@ cdef extern from "arrays.h":
     ptrdiff_t ad_size(PyObject*) noexcept
     bint ad_same_shape(int, const ptrdiff_t*, int, const ptrdiff_t*) noexcept
     object ad_new(int, const ptrdiff_t*)
+    bint ad_is_writeable(PyObject*) noexcept
+    object ad_new_sealed(int, const ptrdiff_t*, double*, object)
 
 cdef extern from "kernels.h":
     ctypedef void (*ad_map)(

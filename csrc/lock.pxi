@@ -1,13 +1,30 @@
 # Who may run: a lock for programs that share buffers.
 
 from cpython.pythread cimport (
-    PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock,
-    PyThread_release_lock, PyThread_type_lock, WAIT_LOCK)
+    PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock, PyThread_type_lock)
+
+cdef extern from "lock.h":
+    ctypedef struct ad_cell:
+        PyThread_type_lock lock, queue
+        int awaited, held_for_fork
+        unsigned long long number
+        ad_cell* next
+        ad_cell* older
+        ad_cell* newer
+        PyObject* owner
+    ad_cell* ad_cell_last(ad_cell*) noexcept nogil
+    void ad_cell_join(ad_cell*, ad_cell*) noexcept nogil
+    ad_cell* ad_cell_hold(ad_cell*) noexcept nogil
+    bint ad_cell_try(ad_cell*) noexcept nogil
+    Py_ssize_t ad_cells_sort(ad_cell**, Py_ssize_t) noexcept nogil
+    bint ad_cells_try(ad_cell**, Py_ssize_t) noexcept
+    Py_ssize_t ad_cells_hold(ad_cell**, Py_ssize_t) noexcept nogil
+    void ad_cells_release(ad_cell**, Py_ssize_t) noexcept nogil
 
 
-cdef struct Cell:
-    PyThread_type_lock lock
-    Cell* next  # of a lock that has joined another one
+cdef ad_cell* oldest = NULL  # of all locks that live
+cdef ad_cell* newest = NULL
+cdef bint forking = False    # a thread has all of them
 
 
 cdef class Lock:
@@ -16,46 +33,69 @@ cdef class Lock:
     ``lock.join(other)`` makes two locks one, also for programs that are loaded already.
     """
 
-    cdef Cell cell
+    cdef ad_cell cell
     cdef Lock joined  # keeps the next cell alive
 
     def __cinit__(self):
-        self.cell.lock = PyThread_allocate_lock()
-        if self.cell.lock == NULL:
+        global newest, oldest
+        cdef ad_cell* cell = &self.cell
+        cell.lock = PyThread_allocate_lock()
+        cell.queue = PyThread_allocate_lock()
+        if cell.lock == NULL or cell.queue == NULL:
             raise MemoryError
+        cell.owner = <PyObject*>self
+        cell.older = newest
+        cell.number = 0 if newest == NULL else newest.number + 1
+        if newest == NULL:
+            oldest = cell
+        else:
+            newest.newer = cell
+        newest = cell
+        if forking:
+            cell.held_for_fork = ad_cell_try(cell)
 
     def __dealloc__(self):
-        if self.cell.lock != NULL:
-            PyThread_free_lock(self.cell.lock)
+        global newest, oldest
+        cdef ad_cell* cell = &self.cell
+        if cell.owner != NULL:
+            if cell.older == NULL:
+                oldest = cell.newer
+            else:
+                cell.older.newer = cell.newer
+            if cell.newer == NULL:
+                newest = cell.older
+            else:
+                cell.newer.older = cell.older
+        if cell.lock != NULL:
+            PyThread_free_lock(cell.lock)
+        if cell.queue != NULL:
+            PyThread_free_lock(cell.queue)
 
     def join(self, Lock other not None):
-        """Be the same lock as `other` from now on; waits until both are free.
-
-        Two threads may not join locks at the same time.
-        """
-        cdef PyThread_type_lock held, theirs
-        cdef Lock last = self, target = other
-        while last.joined is not None:
-            last = last.joined
-        while target.joined is not None:
-            target = target.joined
-        if last is target:
-            return
-        with nogil:
-            held = last.acquire()
-            theirs = target.acquire()
-        last.joined = target
-        last.cell.next = &target.cell
-        PyThread_release_lock(theirs)
-        PyThread_release_lock(held)
+        """Be the same lock as `other` from now on; waits until both are free."""
+        cdef ad_cell* held[2]
+        cdef ad_cell* mine
+        cdef ad_cell* theirs
+        held[0], held[1] = &self.cell, &other.cell
+        cdef Py_ssize_t n = hold(held, 2)
+        if n == 2:
+            mine, theirs = ad_cell_last(&self.cell), ad_cell_last(&other.cell)
+            (<Lock>mine.owner).joined = <Lock>theirs.owner
+            ad_cell_join(mine, theirs)
+        ad_cells_release(held, n)
 
     cdef PyThread_type_lock acquire(self) noexcept nogil:
-        """Wait for the lock at the end of the chain; it is to be released."""
-        cdef Cell* cell = &self.cell
-        while True:
-            while cell.next != NULL:
-                cell = cell.next
-            PyThread_acquire_lock(cell.lock, WAIT_LOCK)
-            if cell.next == NULL:
-                return cell.lock
-            PyThread_release_lock(cell.lock)  # it joined another one meanwhile
+        """Wait for the lock that this one has become; it is to be released."""
+        return ad_cell_hold(&self.cell).lock
+
+
+cdef Py_ssize_t hold(ad_cell** cells, Py_ssize_t n) noexcept:
+    """Acquire the locks that these have become; their cells, each once, replace `cells`.
+
+    The GIL is released only to wait. Returns how many there are.
+    """
+    n = ad_cells_sort(cells, n)
+    if not ad_cells_try(cells, n):
+        with nogil:
+            n = ad_cells_hold(cells, n)
+    return n
