@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from autodiff import forks
 from autodiff.array import as_float64
 from autodiff.backend import Backend, get_backend
 from autodiff.errors import (
@@ -70,7 +71,7 @@ def new_epoch() -> int:
 
 _unsettled: dict[Any, None] = {}
 
-_recording = threading.RLock()
+_recording = forks.new_lock()
 """Held by a thread that records a step: the tensors of the step hold no numbers meanwhile."""
 _records = threading.local()
 

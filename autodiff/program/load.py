@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from autodiff import forks
 from autodiff.node import Tensor
 from autodiff.program.emulate import Emulator
 from autodiff.program.lower import Code
@@ -36,7 +36,7 @@ class Executor(Protocol):
         ...
 
 
-_loading = threading.Lock()
+_loading = forks.new_lock()
 _locks: weakref.WeakKeyDictionary[Tensor, Any] = weakref.WeakKeyDictionary()
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import functools
-import gc
-import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from autodiff import graph
+from autodiff import forks, graph
 from autodiff.array import Array
 from autodiff.errors import IndexRangeError, RecordingError, ShapeError
 from autodiff.node import Node, Tensor
@@ -21,6 +18,7 @@ from autodiff.program.listing import instruction_lines, listing
 from autodiff.program.load import Executor, load
 from autodiff.program.lower import Code, lower
 from autodiff.program.passes import LOWERING_OPTIONS, PASSES, carry, improve
+from autodiff.program.pause import no_collection
 from autodiff.program.picture import program_dot
 from autodiff.program.recorder import Recorder
 from autodiff.program.structure import Leaf, Structure, flatten, map_leaves, rebuild
@@ -57,7 +55,7 @@ class Recording:
         self.options = {name: name not in without for name in LOWERING_OPTIONS}
         self.carries = "carry" not in without
         self._scans: Scans | None = None
-        with _no_collection():
+        with no_collection():
             self.recorded, self.returned, written, touched = record(function, structure, shapes)
             self.improved = self.recorded
             for _, program in improve(self.recorded, without):
@@ -66,6 +64,7 @@ class Recording:
         self.executor: Executor = load(self.code, touched)
         self.written = [weakref.ref(tensor) for tensor in written]
         self.single = self.returned == 0  # the step returns one array or number
+        forks.tell_children(self, _settle_later)  # a thread may have run it and not said so
 
     def _lower(self, program: Program) -> Code:
         code = lower(program, **self.options)
@@ -79,7 +78,7 @@ class Recording:
         return self._scans
 
     def _make_scans(self) -> Scans:
-        with _no_collection():
+        with no_collection():
             carried = carry(self.improved) if self.carries else None
             if carried is None:
                 return Scans(self.code, self.executor)
@@ -113,19 +112,8 @@ class Recording:
         return flat[0] if self.single else map_leaves(self.returned, flat.__getitem__)
 
 
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """No garbage collection meanwhile: it would look again and again at all instructions.
-
-    (An LSTM of 1000 steps is recorded in half the time.)
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+def _settle_later(recording: Recording) -> None:
+    graph.defer(recording.settle)
 
 
 def record(
@@ -174,7 +162,7 @@ class CompiledStep:
         self.cache_size = cache_size
         self.without = frozenset(without)
         self._cache: OrderedDict[Structure, Recording] = OrderedDict()
-        self._lock = threading.RLock()
+        self._lock = forks.new_lock()
         self._last: Recording | None = None  # for calls with arrays only
 
     def __repr__(self) -> str:
