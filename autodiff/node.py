@@ -34,7 +34,7 @@ from autodiff.op import BoundOp, refusal, user_line
 from autodiff.operators import Operators
 from autodiff.sweep import Sweep
 
-__all__ = ["Edge", "Node", "Tensor", "lift"]
+__all__ = ["Edge", "Node", "Tensor", "assign_together", "lift", "snapshots"]
 
 _named: weakref.WeakValueDictionary[str, Node] = weakref.WeakValueDictionary()
 _NO_SENDERS: dict[str, int] = {}
@@ -485,6 +485,23 @@ def lift(value: Any) -> Node:
     if isinstance(literal._value, np.ndarray):
         literal._value.flags.writeable = False  # nobody can reach it to assign it
     return literal
+
+
+def snapshots(tensors: Sequence[Tensor]) -> list[Array]:
+    """The values of tensors, all of one moment, as read-only arrays.
+
+    Raises
+    ------
+    UnassignedError
+        If one was never assigned.
+    """
+    return [x.value for x in tensors]
+
+
+def assign_together(tensors: Sequence[Tensor], arrays: Sequence[Array]) -> None:
+    """Assign all tensors at one moment: no signal comes between two of them."""
+    for x, array in zip(tensors, arrays, strict=True):
+        x.assign(array)
 
 
 def _value_of(value: Any) -> Any:
