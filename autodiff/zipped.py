@@ -52,7 +52,8 @@ def entries(file: BinaryIO, path: str, room: int) -> Iterator[Entry]:
         if signature != b"PK\1\2":
             raise SaveError(f"{path}: damaged: the directory of the archive is no directory")
         text = _exactly(file, path, start + _DIRECTORY.size, n_name + n_extra)
-        name = text[:n_name].decode("utf-8" if flags & _UTF8 else "cp437")
+        is_utf8 = flags & _UTF8 or text[:n_name].isascii()
+        name = text[:n_name].decode("utf-8" if is_utf8 else "cp437")
         full, packed, offset = _wide(text[n_name:], [full, packed, offset], path)
         room -= len(text) + _KEPT
         if room < 0:
