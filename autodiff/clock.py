@@ -11,9 +11,9 @@ when somebody looks (:func:`defer`, :func:`settle`).
 from __future__ import annotations
 
 import itertools
-import os
-import threading
 from typing import Protocol
+
+from autodiff import forks
 
 __all__ = ["defer", "new_epoch", "settle", "ticks"]
 
@@ -37,7 +37,7 @@ class Settles(Protocol):
 
 _unsettled: dict[Settles, None] = {}
 _settling: dict[Settles, None] = {}  # taken up, and perhaps left there by an interruption
-_lock = threading.RLock()
+_lock = forks.new_lock()
 
 
 def new_epoch() -> int:
@@ -70,12 +70,3 @@ def settle() -> None:
                 replayed = next(iter(_settling))
                 replayed.settle()
                 _settling.pop(replayed, None)
-
-
-def _renew_lock() -> None:
-    global _lock
-    _lock = threading.RLock()  # the thread that held it is not in the child
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from autodiff.array import Array
 from autodiff.errors import DataError
+from autodiff.files import open_file
 
 __all__ = [
     "Labelled",
@@ -255,6 +256,7 @@ def _load_part(folder: Path, stem: str, n_axes: int) -> tuple[Path, NDArray[Any]
 
 _IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _MAX_AXES = 64  # NumPy's limit
+_MOST_PACKED = 1032  # bytes that one byte of a deflated file can stand for
 
 
 def load_idx(path: PathLike) -> NDArray[Any]:
@@ -271,50 +273,66 @@ def load_idx(path: PathLike) -> NDArray[Any]:
     Raises
     ------
     DataError
-        If the file cannot be read, is no IDX file, or is shorter or longer than it says.
+        If the file cannot be read, is no ordinary or no IDX file, or is shorter or longer than
+        it says. No more memory is taken than the header asks for, and the file can fill.
     """
-    content = _read(Path(path))
-    if len(content) < 4 or content[0] or content[1]:
-        raise DataError(f"{path}: no IDX file: it begins with {content[:4].hex(' ') or 'nothing'}")
-    code, n_axes = content[2], content[3]
+    name = os.fsdecode(path)
+    try:
+        with open_file(name, DataError) as file:
+            packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            length = os.fstat(file.fileno()).st_size
+            if not packed:
+                return _read_idx(name, file, length)
+            with gzip.GzipFile(fileobj=file) as content:
+                return _read_idx(name, content, _MOST_PACKED * length)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: damaged gzip file: {error}") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _read_idx(path: str, file: Any, most: int) -> NDArray[Any]:
+    """The array in a file of at most so many bytes: what the header says, and not a byte more."""
+    dtype, shape = _idx_header(path, file)
+    header = 4 + 4 * len(shape)
+    n_bytes = math.prod(shape) * dtype.itemsize
+    takes = f"shape {shape} of {dtype.name} takes {header + n_bytes} bytes with the header"
+    if header + n_bytes > most:
+        raise DataError(f"{path}: truncated: {takes}, the file has no more than {most}")
+    try:
+        array = np.empty(shape, dtype)
+    except (ValueError, MemoryError) as error:  # sizes beyond NumPy's, or the machine's
+        raise DataError(f"{path}: shape {shape} is not possible ({error})") from error
+    target, done = array.reshape(-1).view(np.uint8), 0
+    while done < n_bytes:
+        piece = file.read(min(n_bytes - done, 1 << 20))
+        if not piece:
+            raise DataError(f"{path}: truncated: {takes}, the file has {header + done}")
+        target[done : done + len(piece)] = np.frombuffer(piece, np.uint8)
+        done += len(piece)
+    if file.read(1):
+        raise DataError(f"{path}: too long: {takes}, the file has more")
+    return array if dtype.isnative else array.byteswap(inplace=True).view(dtype.newbyteorder("="))
+
+
+def _idx_header(path: str, file: Any) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    start = file.read(4)
+    if len(start) < 4 or start[0] or start[1]:
+        raise DataError(f"{path}: no IDX file: it begins with {start.hex(' ') or 'nothing'}")
+    code, n_axes = start[2], start[3]
     if code not in _IDX_TYPES:
         known = ", ".join(f"{c:#04x}" for c in _IDX_TYPES)
         raise DataError(f"{path}: unknown IDX type {code:#04x}; known are {known}")
     if not 1 <= n_axes <= _MAX_AXES:
         raise DataError(f"{path}: {n_axes} axes; an IDX file has 1 to {_MAX_AXES}")
-    header = 4 + 4 * n_axes
-    if len(content) < header:
+    sizes = file.read(4 * n_axes)
+    if len(sizes) < 4 * n_axes:
         raise DataError(
-            f"{path}: truncated: the header of {n_axes} axes takes {header} bytes, the file has "
-            f"{len(content)}"
+            f"{path}: truncated: the header of {n_axes} axes takes {4 + 4 * n_axes} bytes, the "
+            f"file has {4 + len(sizes)}"
         )
-    shape = tuple(np.frombuffer(content, ">u4", n_axes, offset=4).tolist())
-    dtype = np.dtype(_IDX_TYPES[code])
-    want, have = header + math.prod(shape) * dtype.itemsize, len(content)
-    if have != want:
-        fault = "truncated" if have < want else "too long"
-        raise DataError(
-            f"{path}: {fault}: shape {shape} of {dtype.name} takes {want} bytes with the header, "
-            f"the file has {have}"
-        )
-    try:
-        array = np.frombuffer(content, dtype, offset=header).reshape(shape)
-    except ValueError as error:  # no elements, but sizes beyond NumPy's
-        raise DataError(f"{path}: shape {shape} is not possible ({error})") from error
-    return array.astype(dtype.newbyteorder("="))
-
-
-def _read(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if content[:2] != b"\x1f\x8b":
-        return content
-    try:
-        return gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: damaged gzip file: {error}") from error
+    return np.dtype(_IDX_TYPES[code]), tuple(np.frombuffer(sizes, ">u4").tolist())
 
 
 # ---- for training loops ---------------------------------------------------------------

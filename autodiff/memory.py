@@ -6,13 +6,12 @@ signal can split it.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from autodiff import clock
+from autodiff import clock, forks
 from autodiff.array import Array, aligned_copy, as_float64, is_float64
 from autodiff.errors import RecordingError, ShapeError
 from autodiff.observer import Observer, current_observer, escaped, here
@@ -146,7 +145,7 @@ def settle_written(tensors: Sequence[Tensor]) -> None:
             tensor._value = tensor._room
 
 
-_reserving = threading.Lock()
+_reserving = forks.new_lock()
 
 
 def room(tensor: Tensor) -> Array:

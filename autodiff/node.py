@@ -31,13 +31,13 @@ from autodiff.errors import (
     ShapeError,
     UnassignedError,
 )
-from autodiff.memory import assign_together, sealed, snapshot, snapshots, value_of
+from autodiff.memory import assign_together, sealed, snapshot, value_of
 from autodiff.observer import current_observer, escaped, here, missing
 from autodiff.op import BoundOp, refusal, user_line
 from autodiff.operators import Operators
 from autodiff.sweep import Sweep
 
-__all__ = ["Edge", "Node", "Tensor", "assign_together", "lift", "snapshots"]
+__all__ = ["Edge", "Node", "Tensor", "lift"]
 
 _named: weakref.WeakValueDictionary[str, Node] = weakref.WeakValueDictionary()
 _NO_SENDERS: dict[str, int] = {}

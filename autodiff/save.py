@@ -4,6 +4,9 @@
 on the disk, so a process killed half-way leaves the old file as it was. :func:`load`
 changes all parameters or none: it reads and compares everything before it assigns.
 
+What is saved is of one moment, even if other threads replay compiled steps. A file is not
+trusted: :func:`load` takes no more memory than the model needs, whatever the file says.
+
 A tensor known under several names (tied weights) is written once; the other names are kept
 in the file's metadata, and loading insists that the same names are tied in the model.
 Values come back bit by bit. Both formats are ordinary ones: ``numpy.load`` and other
@@ -13,28 +16,30 @@ types fit.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import inspect
 import io
 import json
 import os
-import secrets
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
-from autodiff.array import Array, Shape
+from autodiff.array import Array, Shape, as_float64
 from autodiff.errors import SaveError
+from autodiff.files import check_target, open_file, replace_atomically
+from autodiff.memory import assign_together, snapshots
 from autodiff.node import Tensor
+from autodiff.zipped import Entry, Stream, entries
 
 __all__ = ["load", "save"]
 
 METADATA = "__autodiff__"  # the entry of a .npz file that holds the aliases
 VERSION = 1
-_MAX_NPY_HEADER = 1 << 16
+_MAX_NPY_HEADER = 10_000  # NumPy's own limit
+_SMALL = 1 << 20  # what a file may take beyond what the model needs
 
 
 class HasNamedParameters(Protocol):
@@ -64,7 +69,8 @@ def save(path: str | os.PathLike[str], parameters: Parameters) -> None:
     Raises
     ------
     SaveError
-        If the suffix is unknown, a name cannot be stored, or `safetensors` is missing.
+        If the suffix is unknown, a name cannot be stored, `safetensors` is missing, the
+        arguments are of another kind, or there is something else than a file at `path`.
     UnassignedError
         If a tensor has no value. In either case nothing has been written.
 
@@ -81,14 +87,15 @@ def save(path: str | os.PathLike[str], parameters: Parameters) -> None:
     >>> w.value
     array([[1., 2.]])
     """
-    target = os.path.realpath(path)
-    write = _format_of(target).write
-    tensors = _named(parameters)
+    target, write = _real_path("save", path), _format_of(path).write
+    tensors = _named("save", parameters)
+    check_target(target, SaveError)
     first = _first_names(tensors)
-    stored = {name: tensors[name].value for name in dict.fromkeys(first.values())}
+    names = list(dict.fromkeys(first.values()))
+    stored = dict(zip(names, snapshots([tensors[name] for name in names]), strict=True))
     aliases = {name: to for name, to in first.items() if name != to}
     note = json.dumps({"version": VERSION, "aliases": aliases})
-    _replace_atomically(target, lambda file: write(file, stored, note))
+    replace_atomically(target, lambda file: write(file, stored, note))
 
 
 def load(path: str | os.PathLike[str], parameters: Parameters) -> None:
@@ -102,37 +109,39 @@ def load(path: str | os.PathLike[str], parameters: Parameters) -> None:
     ------
     SaveError
         If the file is truncated or damaged, an entry is missing or too many, has another
-        shape or another type than float64, or other names are tied than in the model.
-        No parameter has changed then.
-    FileNotFoundError
+        shape or another type than float64, is encrypted or packed with something else than
+        deflate, or other names are tied than in the model; or if there is something else than
+        a file at `path`. No parameter has changed then.
+    FileNotFoundError, PermissionError
     """
-    source = os.path.realpath(path)
-    read = _format_of(source).read
-    tensors = _named(parameters)
+    source, read = _real_path("load", path), _format_of(path).read
+    tensors = _named("load", parameters)
     first = _first_names(tensors)
     try:
         arrays = read(source, _Wanted(source, tensors, first))
-    except (SaveError, FileNotFoundError, IsADirectoryError, PermissionError):
+    except (SaveError, FileNotFoundError, PermissionError):
         raise
     except Exception as error:  # whatever a reader meets in a damaged file
         raise SaveError(f"{source}: not a readable file of its format: {error}") from error
-    for name, array in arrays.items():
-        tensors[name].assign(array)
+    assign_together([tensors[name] for name in arrays], list(arrays.values()))
 
 
 # ---- names and ties -------------------------------------------------------------------
 
 
-def _named(parameters: Parameters) -> dict[str, Tensor]:
-    if isinstance(parameters, Mapping):
-        listed: Any = parameters
-    else:
-        list_them = parameters.named_parameters
-        options = {"ties": True} if "ties" in inspect.signature(list_them).parameters else {}
-        listed = list_them(**options)
-    pairs: Iterable[tuple[Any, Any]] = listed.items() if isinstance(listed, Mapping) else listed
+def _real_path(what: str, path: Any) -> str:
+    try:
+        return os.path.realpath(os.fsdecode(path))
+    except (TypeError, ValueError) as error:  # another kind, or it holds NUL
+        raise SaveError(
+            f"{what}: {path!r:.100} is no path of a file; give a string or a pathlib.Path, "
+            "then the parameters"
+        ) from error
+
+
+def _named(what: str, parameters: Any) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
-    for name, tensor in pairs:
+    for name, tensor in _pairs(what, parameters):
         if not isinstance(tensor, Tensor):
             raise SaveError(f"{name!r} is a {type(tensor).__name__}, not a Tensor")
         if not isinstance(name, str) or not _is_storable(name):
@@ -141,6 +150,33 @@ def _named(parameters: Parameters) -> dict[str, Tensor]:
             raise SaveError(f"two parameters are called {name!r}")
         tensors[name] = tensor
     return tensors
+
+
+def _pairs(what: str, parameters: Any) -> list[tuple[Any, Any]]:
+    listed: Any = parameters
+    if not isinstance(parameters, Mapping):
+        list_them = getattr(parameters, "named_parameters", None)
+        if isinstance(parameters, type) or not callable(list_them):
+            kind = "class" if isinstance(parameters, type) else type(parameters).__name__
+            raise SaveError(
+                f"{what}: {parameters!r:.100} (a {kind}) is nothing with named parameters; give "
+                'a dictionary from names to tensors, {"w": w}, or a module'
+            )
+        listed = list_them(**({"ties": True} if _knows_ties(list_them) else {}))
+    try:
+        return [(name, x) for name, x in (listed.items() if hasattr(listed, "items") else listed)]
+    except (TypeError, ValueError) as error:
+        raise SaveError(
+            f"{what}: named_parameters() must list pairs of a name and a tensor, it gave "
+            f"{listed!r:.100}"
+        ) from error
+
+
+def _knows_ties(list_them: Callable[..., Any]) -> bool:
+    try:
+        return "ties" in inspect.signature(list_them).parameters
+    except (TypeError, ValueError):  # of an extension
+        return False
 
 
 def _is_storable(name: str) -> bool:
@@ -166,6 +202,9 @@ class _Wanted:
         self.path = path
         self.tensors = tensors
         self.first = first
+        # Every form in which names stand in a file, tied ones too, is shorter than this.
+        longest = max((len(name) for name in tensors), default=0)
+        self.room = _SMALL + sum(2000 + 50 * (len(name) + longest) for name in tensors)
 
     def check_names(self, stored: Iterable[str], note: str | None) -> None:
         """The names in the file, and which of them are tied, are the model's."""
@@ -242,27 +281,55 @@ def _write_npz(file: BinaryIO, arrays: dict[str, Array], note: str) -> None:
 
 def _read_npz(path: str, wanted: _Wanted) -> dict[str, Array]:
     arrays: dict[str, Array] = {}
-    with zipfile.ZipFile(path) as archive:
-        entries = {}
-        for info in archive.infolist():
-            name = info.filename.removesuffix(".npy")
-            if name == info.filename or name in entries:
-                raise SaveError(f"{path}: unexpected entry {info.filename!r}")
-            entries[name] = info
-        note = entries.pop(METADATA, None)
-        text = None if note is None else str(_npy(archive, note))
-        wanted.check_names(entries, text)
-        for name, info in entries.items():
-            if info.file_size > 8 * wanted.tensors[name].size + _MAX_NPY_HEADER:
-                raise SaveError(f"{path}: {name!r} is larger than its tensor")
-            array = _npy(archive, info)
-            wanted.check_array(name, array.shape, array.dtype)
-            arrays[name] = array
+    with open_file(path, SaveError) as file:
+        found: dict[str, Entry] = {}
+        for entry in entries(file, path, wanted.room):
+            name = entry.name.removesuffix(".npy")
+            if name == entry.name or name in found:
+                raise SaveError(f"{path}: unexpected entry {entry.name!r}")
+            found[name] = entry
+        note = found.pop(METADATA, None)
+        text = None if note is None else _read_note(Stream(file, path, note), wanted.room)
+        wanted.check_names(found, text)
+        for name, entry in found.items():
+            stream = Stream(file, path, entry)
+            shape, is_fortran, dtype = _npy_header(stream)
+            wanted.check_array(name, shape, dtype)
+            arrays[name] = _npy_content(stream, shape, is_fortran, dtype)
     return arrays
 
 
-def _npy(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Any:
-    return np.load(io.BytesIO(archive.read(info)), allow_pickle=False)  # read() checks the CRC
+def _npy_header(stream: Stream) -> tuple[Shape, bool, np.dtype[Any]]:
+    """Shape, whether it is in Fortran's order, and type."""
+    magic = stream.read(8)
+    lengths = {b"\x93NUMPY\1\0": 2, b"\x93NUMPY\2\0": 4}
+    if magic not in lengths:
+        raise SaveError(f"{stream.what} is damaged: it is no array")
+    length = stream.read(lengths[magic])
+    n = int.from_bytes(length, "little")
+    if n > _MAX_NPY_HEADER:
+        raise SaveError(f"{stream.what} is damaged: its header takes {n} bytes")
+    read = np.lib.format.read_array_header_1_0
+    if len(length) == 4:
+        read = np.lib.format.read_array_header_2_0
+    return read(io.BytesIO(length + stream.read(n)))
+
+
+def _npy_content(stream: Stream, shape: Shape, is_fortran: bool, dtype: np.dtype[Any]) -> Array:
+    array = np.empty(shape[::-1] if is_fortran else shape, dtype)
+    stream.fill(array.reshape(-1).view(np.uint8).data)
+    stream.finish()
+    return as_float64(array.T if is_fortran else array)
+
+
+def _read_note(stream: Stream, room: int) -> str:
+    """The metadata, an array that is one text."""
+    shape, _, dtype = _npy_header(stream)
+    if shape != () or dtype.kind != "U" or dtype.itemsize > 4 * room:
+        raise SaveError(f"{stream.what} is damaged: it is no text, or longer than the model's")
+    content = stream.read(dtype.itemsize)
+    stream.finish()
+    return str(np.frombuffer(content, dtype)[0]) if content else ""
 
 
 def _safetensors(module: str) -> Any:
@@ -280,8 +347,16 @@ def _write_safetensors(file: BinaryIO, arrays: dict[str, Array], note: str) -> N
 
 
 def _read_safetensors(path: str, wanted: _Wanted) -> dict[str, Array]:
+    safe_open = _safetensors("safetensors").safe_open
+    with open_file(path, SaveError) as plain:
+        head = plain.read(8)
+    length = int.from_bytes(head, "little")
+    if len(head) < 8:
+        raise SaveError(f"{path}: not a readable file of its format: it is truncated")
+    if length > wanted.room:
+        raise SaveError(f"{path}: its header of {length} bytes is larger than the model's")
     arrays: dict[str, Array] = {}
-    with _safetensors("safetensors").safe_open(path, framework="np") as file:
+    with safe_open(path, framework="np") as file:
         names = list(file.keys())
         wanted.check_names(names, (file.metadata() or {}).get(METADATA))
         for name in names:
@@ -297,37 +372,8 @@ _FORMATS = {
 }
 
 
-def _format_of(path: str) -> _Format:
-    suffix = os.path.splitext(path)[1]
+def _format_of(path: str | os.PathLike[str]) -> _Format:
+    suffix = os.path.splitext(os.fsdecode(path))[1]
     if suffix not in _FORMATS:
         raise SaveError(f"{path}: the name must end in {' or '.join(_FORMATS)}")
     return _FORMATS[suffix]
-
-
-# ---- all or nothing -------------------------------------------------------------------
-
-
-def _replace_atomically(path: str, write: Callable[[BinaryIO], None]) -> None:
-    """Let `write` fill a new file in the same folder, then give it the name `path`."""
-    folder = os.path.dirname(path)
-    temporary = os.path.join(folder, f".{secrets.token_hex(8)}.tmp")
-    # os.open and not tempfile: the new file gets the usual permissions, not 0600.
-    descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-    try:
-        with open(descriptor, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileNotFoundError):
-            os.chmod(temporary, os.stat(path).st_mode & 0o7777)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
-    with contextlib.suppress(OSError):  # not every file system lets a folder be synced
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

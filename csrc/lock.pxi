@@ -14,6 +14,7 @@ cdef extern from "lock.h":
         PyObject* owner
     ad_cell* ad_cell_last(ad_cell*) noexcept nogil
     void ad_cell_join(ad_cell*, ad_cell*) noexcept nogil
+    void ad_cell_acquire(ad_cell*) noexcept nogil
     ad_cell* ad_cell_hold(ad_cell*) noexcept nogil
     bint ad_cell_try(ad_cell*) noexcept nogil
     Py_ssize_t ad_cells_sort(ad_cell**, Py_ssize_t) noexcept nogil
@@ -88,6 +89,17 @@ cdef class Lock:
         """Wait for the lock that this one has become; it is to be released."""
         return ad_cell_hold(&self.cell).lock
 
+    cdef void hold_for_fork(self) noexcept:
+        cdef ad_cell* cell = &self.cell
+        if cell.next != NULL:
+            return
+        if not ad_cell_try(cell):
+            with nogil:
+                ad_cell_acquire(cell)
+        cell.held_for_fork = cell.next == NULL
+        if not cell.held_for_fork:  # it joined another one meanwhile
+            PyThread_release_lock(cell.lock)
+
 
 cdef Py_ssize_t hold(ad_cell** cells, Py_ssize_t n) noexcept:
     """Acquire the locks that these have become; their cells, each once, replace `cells`.
@@ -99,3 +111,51 @@ cdef Py_ssize_t hold(ad_cell** cells, Py_ssize_t n) noexcept:
         with nogil:
             n = ad_cells_hold(cells, n)
     return n
+
+
+# ---- fork: the child has the memory of all threads, but only one of them ----
+
+cdef Lock forks = Lock()  # the oldest of all: only one thread at a time gets any further
+
+
+def _before_fork():
+    """Hold every lock, in their order: what programs write is whole in the child."""
+    global forking
+    cdef ad_cell* cell = oldest
+    cdef Lock lock
+    while cell != NULL:
+        lock = <Lock>cell.owner  # and so in the list, as long as we wait
+        lock.hold_for_fork()
+        cell = cell.newer
+    forking = True
+
+
+def _after_fork_in_parent():
+    """Let others run again."""
+    global forking
+    cdef ad_cell* cell = oldest
+    forking = False
+    while cell != NULL:
+        if cell.held_for_fork:
+            cell.held_for_fork = False
+            PyThread_release_lock(cell.lock)
+        cell = cell.newer
+
+
+def _after_fork_in_child():
+    """Renew every lock: in what state the old ones are is known to those who wait for them."""
+    global forking
+    cdef ad_cell* cell = oldest
+    forking = False
+    while cell != NULL:
+        cell.lock = PyThread_allocate_lock()  # the old one stays: it may not be freed
+        cell.queue = PyThread_allocate_lock()
+        if cell.lock == NULL or cell.queue == NULL:
+            raise MemoryError
+        cell.awaited = cell.held_for_fork = False
+        cell = cell.newer
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent,
+                        after_in_child=_after_fork_in_child)

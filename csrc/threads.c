@@ -133,6 +133,8 @@ static void *run_worker(void *unused)
     return NULL;
 }
 
+static int watches_forks = 0;
+
 /* In the child of a fork: there are no other threads. */
 static void forget(void)
 {
@@ -159,13 +161,9 @@ static room *new_room(void)
 /* As many workers as are wanted, or can be had. */
 static void start_workers(int wanted)
 {
-    static int watches_forks = 0;
     pthread_attr_t attributes;
     sigset_t all, before;
-    if (!watches_forks) {
-        if (pthread_atfork(NULL, NULL, forget) != 0) return;
-        watches_forks = 1;
-    }
+    if (!watches_forks) return;
     if (pool.room == NULL) pool.room = new_room();
     if (pool.room == NULL || pthread_attr_init(&attributes) != 0) return;
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
@@ -254,6 +252,8 @@ void ad_parallel(ad_do_parts do_parts, void *work, ptrdiff_t parts)
 
 void ad_set_threads(int n)
 {
+    /* The first call comes when the library is loaded: before anybody can fork. */
+    if (!watches_forks) watches_forks = pthread_atfork(NULL, NULL, forget) == 0;
     n = n < 1 ? 1 : n > AD_MOST_THREADS ? AD_MOST_THREADS : n;
     take();
     if (n - 1 < pool.workers) stop_workers();

@@ -182,7 +182,7 @@ def test_idx_damage_is_named(tmp_path, content, message):
 def test_idx_missing_file(tmp_path):
     with pytest.raises(DataError, match="cannot be read"):
         data.load_idx(tmp_path / "none")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="is a folder"):
         data.load_idx(tmp_path)
     assert issubclass(DataError, (AutodiffError, ValueError))
 

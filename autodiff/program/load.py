@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from autodiff import forks
 from autodiff.node import Tensor
 from autodiff.program.emulate import Emulator
 from autodiff.program.lower import Code
@@ -35,7 +35,7 @@ class Executor(Protocol):
         ...
 
 
-_loading = threading.Lock()
+_loading = forks.new_lock()
 
 
 def load(code: Code, tensors: Sequence[Tensor] = (), *, beside: Executor | None = None) -> Executor:

