@@ -62,11 +62,9 @@ def settle() -> None:
     """Take note of what replayed steps have written."""
     if _unsettled or _settling:
         with _lock:
-            while _unsettled:
-                replayed = next(iter(_unsettled))
+            for replayed in list(_unsettled):
                 _settling[replayed] = None
                 _unsettled.pop(replayed, None)
-            while _settling:
-                replayed = next(iter(_settling))
+            for replayed in list(_settling):
                 replayed.settle()
                 _settling.pop(replayed, None)
