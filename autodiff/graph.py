@@ -158,11 +158,11 @@ def _sweep_of(root: Node) -> Sweep:
 def _run_sweep(root: Node, gradient: Any, backend: str | Backend | None) -> None:
     assert root._sweep is not None
     observer = current_observer()
-    under_way = unfinished.begin(lambda: reset(root))
+    under_way = unfinished.begin(lambda: _forget(ancestors([root])))
     try:
         root._sweep.run(root, gradient, executor(backend, observer), observer)
     except BaseException:
-        reset(root)
+        _forget(ancestors([root]))
         raise
     finally:
         unfinished.end(under_way)
