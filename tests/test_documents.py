@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import functools
 import importlib
@@ -72,6 +73,15 @@ def test_the_first_screen_has_what_a_stranger_asks() -> None:
     assert text.index("x.gradient") < text.index("optimiser.step")
     assert text.index("Implementation notes on my auto differentiation") < text.index("the post")
     assert len(re.findall(r"^!\[", text, re.MULTILINE)) == 1
+
+
+def test_the_design_says_each_thing_once() -> None:
+    """No heading, no name of a paragraph, no row of a table stands there twice."""
+    text = FENCED.sub("", (ROOT / "docs" / "design.md").read_text(encoding="utf-8"))
+    for kind in (r"^#+ (.+)$", r"^\*\*([^*]+)\*\*", r"^\| *([^|]*\w[^|]*?) *\|"):
+        found = collections.Counter(re.findall(kind, text, re.MULTILINE))
+        assert len(found) > 1
+        assert [title for title, n in found.items() if n > 1] == []
 
 
 @pytest.mark.skipif(not (ROOT / "CONTRIBUTING.md").exists(), reason="not all documents are here")
