@@ -13,10 +13,13 @@ Entry points: :class:`Tensor`; the ops, which work on nodes and arrays alike; :f
 :func:`gradients`, :func:`reset`; :func:`compile`, which records a step and replays it in C;
 :func:`use_backend`. Layers are in :mod:`autodiff.nn`, update rules in :mod:`autodiff.optim`,
 pictures in :mod:`autodiff.draw`; :mod:`autodiff.save` keeps parameters;
-:func:`check_gradients` and :func:`detect_anomaly` look for mistakes.
+:func:`check_gradients` and :func:`detect_anomaly` look for mistakes. The modules need no import
+of their own: after ``import autodiff``, ``autodiff.nn`` is loaded when it is first used.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from autodiff.anomaly import detect_anomaly
 from autodiff.backend import available_backends, get_backend, set_default_backend, use_backend
@@ -28,6 +31,18 @@ from autodiff.ops import *  # noqa: F403
 from autodiff.ops import __all__ as _ops
 from autodiff.program import CompiledStep, compile
 from autodiff.threads import get_threads, set_threads
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from autodiff import check as check
+    from autodiff import data as data
+    from autodiff import draw as draw
+    from autodiff import errors as errors
+    from autodiff import fold as fold
+    from autodiff import nn as nn
+    from autodiff import optim as optim
+    from autodiff import save as save
 
 __version__ = "0.1.0"
 
@@ -49,3 +64,38 @@ __all__ = [
     "use_backend",
     *_ops,
 ]
+
+_LATE = ("data", "draw", "fold", "nn", "optim", "save")  # modules that `import autodiff` can spare
+
+
+def _refuse(name: str) -> NoReturn:
+    """Raise an AttributeError that says where the name is, or which one is like it."""
+    message = f"autodiff has no attribute {name!r}"
+    if not name.startswith("_"):
+        from difflib import get_close_matches
+        from importlib import import_module
+
+        places = {public: f"autodiff.{public}" for public in (*__all__, *_LATE)}
+        for module in (*_LATE, "errors"):
+            for public in import_module(f"autodiff.{module}").__all__:
+                places.setdefault(public, f"autodiff.{module}.{public}")
+        if name in places:
+            message += f"; it is {places[name]}"
+        elif alike := get_close_matches(name, places, n=1):
+            message += f"; did you mean {places[alike[0]]}?"
+    raise AttributeError(message, name=name)  # with a name, Python adds no guess of its own
+
+
+# To a type checker every name would be one of this module, if it saw the function.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name not in _LATE:
+            _refuse(name)
+        from importlib import import_module
+
+        return import_module(f"autodiff.{name}")  # which also makes it an attribute
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATE})

@@ -47,9 +47,9 @@ def test_all_is_complete_and_documented() -> None:
     public = {
         name
         for name, thing in vars(autodiff).items()
-        if not name.startswith("_") and not inspect.ismodule(thing) and name != "annotations"
+        if not name.startswith("_") and not inspect.ismodule(thing)
     }
-    assert public == set(autodiff.__all__)
+    assert public - {"annotations", "TYPE_CHECKING"} == set(autodiff.__all__)
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -75,6 +75,57 @@ def test_importing_it_is_light() -> None:
     loaded = set(result.stdout.split())
     assert "autodiff" in loaded
     assert not loaded & {"scipy", "matplotlib", "sklearn", "tqdm", "graphviz", "safetensors"}
+
+
+def test_every_module_is_an_attribute_and_loaded_late() -> None:
+    names = {name.split(".")[1] for name in MODULES}
+    code = f"""if True:
+        import sys, autodiff
+        before = {{name.split(".")[1] for name in sys.modules if name.startswith("autodiff.")}}
+        print(*sorted({names} - before))
+        for name in {names}:
+            assert name in dir(autodiff), name
+            assert getattr(autodiff, name) is sys.modules["autodiff." + name], name
+            assert vars(autodiff)[name] is getattr(autodiff, name), name
+        assert autodiff.save.save.__module__ == "autodiff.save"
+    """
+    result = python(code, AUTODIFF_BACKEND="reference")
+    assert result.returncode == 0, result.stderr
+    assert {"data", "draw", "nn", "optim", "save"} <= set(result.stdout.split())
+
+
+@pytest.mark.parametrize("first", ["nn", "save", "optim"])
+def test_a_late_module_can_be_had_in_each_way_of_importing(first: str) -> None:
+    for code in (
+        f"import autodiff; a = autodiff.{first}; import autodiff.{first}",
+        f"import autodiff.{first}; a = autodiff.{first}",
+        f"from autodiff import {first} as a; import autodiff",
+        f"import autodiff, importlib; a = importlib.import_module('autodiff.{first}')",
+        f"from autodiff import *; import autodiff; a = autodiff.{first}",
+    ):
+        result = python(f"{code}; import sys; assert a is sys.modules['autodiff.{first}']")
+        assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("nope", "autodiff has no attribute 'nope'"),
+        ("Adam", "autodiff has no attribute 'Adam'; it is autodiff.optim.Adam"),
+        ("ShapeError", "autodiff has no attribute 'ShapeError'; it is autodiff.errors.ShapeError"),
+        ("squared_eror", "did you mean autodiff.nn.squared_error?"),
+        ("gradient", "did you mean autodiff.gradients?"),
+        ("__wrapped__", "autodiff has no attribute '__wrapped__'"),
+    ],
+)
+def test_a_name_that_is_not_there(name: str, says: str) -> None:
+    with pytest.raises(AttributeError) as caught:
+        getattr(autodiff, name)
+    assert str(caught.value).endswith(says)
+    assert caught.value.name == name
+    assert not hasattr(autodiff, name)
+    result = python(f"import autodiff; autodiff.{name}")
+    assert result.stderr.rstrip().endswith(says)  # and Python guesses nothing of its own
 
 
 # ---- the choice of a back end ------------------------------------------------------------
