@@ -66,6 +66,16 @@ def test_the_norm_of_any_doubles(backend, scale):
         np.testing.assert_allclose(norm, 5.0 * scale, rtol=1e-15)
 
 
+def test_scales_change_no_bit(backend, rng):
+    """They are powers of two, whatever the size: here all but 2^-54 of one."""
+    for size in [1.0, 1.5, 2.0, 1.0 - 2.0**-53, 2.0 - 2.0**-52, 3e-200, 4e200]:
+        x = rng.normal(size=50)
+        x *= size / np.sum(np.abs(x))
+        y = np.ldexp(x, 5 - math.frexp(size)[1])
+        norm = np.ldexp(np.sqrt(autodiff.sum(y * y)), math.frexp(size)[1] - 5)
+        np.testing.assert_array_equal(global_norm([x]), norm)
+
+
 def test_the_norm_of_infinity_nan_and_nothing(backend):
     for element, expected in [(math.inf, math.inf), (-math.inf, math.inf), (math.nan, math.nan),
                               (0.0, 0.0), (-0.0, 0.0)]:  # fmt: skip
@@ -121,7 +131,11 @@ def test_the_norms_own_gradients(backend, scale):
     """Of first and second order; at 0 the first is 0."""
     x = Tensor(np.array([3.0, 0.0, -4.0]) * scale)
     (slope,) = autodiff.gradients(global_norm([x]), [x])
-    np.testing.assert_allclose(slope.value, [0.6 * (scale > 0), 0.0, -0.8 * (scale > 0)])
+    expected = [0.6 * (scale > 0), 0.0, -0.8 * (scale > 0)]
+    np.testing.assert_allclose(slope.value, expected, rtol=1e-15)
+    y = Tensor(x.value)
+    global_norm([y]).backward()  # waits for all readers that will send
+    np.testing.assert_allclose(y.gradient, expected, rtol=1e-15)
     (clipped,) = clip_by_global_norm([x], 2.0)
     (second,) = autodiff.gradients(clipped, [x], seed=np.array([1.0, 0.0, 0.0]))
     if scale in (1.0, 1e160):
