@@ -39,7 +39,9 @@ def test_numbers_are_checked(rule, name):
     start = {"rate": 0.1, name: 0.5}
     optimiser = rule([x], **start)
     for bad in [*wrong, *map(np.array, wrong)]:
-        with pytest.raises(ValueError, match=rf"{rule.__name__}: {name} is .*must be.*test_hyperparameter"):
+        with pytest.raises(
+            ValueError, match=rf"{rule.__name__}: {name} is .*must be.*test_hyperparameter"
+        ):
             rule([x], **{**start, name: bad})
         with pytest.raises(ValueError, match=rf"{rule.__name__}: {name} is .*must be"):
             setattr(optimiser, name, bad)
