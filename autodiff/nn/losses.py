@@ -258,12 +258,10 @@ class _Labels:
 
 def _weighted(weight: Any, x: Any) -> Any:
     """weight · x; 0 where the weight is 0, even if x is infinite."""
-    if isinstance(weight, Node) and weight.needs_gradient:  # which is x, where x is a number
+    if isinstance(weight, Node) and weight.needs_gradient:  # its slope is x, if x is a number
         infinite = ops.add(ops.equal(x, math.inf), ops.equal(x, -math.inf))
-        lost = ops.multiply(ops.equal(weight, 0.0), infinite)
-        return ops.multiply(weight, ops.where(lost, 0.0, x))
-    with np.errstate(invalid="ignore"):  # arrays: the NaN is not used
-        return ops.where(weight, ops.multiply(weight, x), 0.0)
+        return ops.multiply(weight, ops.where(ops.equal(weight, 0.0) * infinite, 0.0, x))
+    return ops.multiply(weight, ops.where(weight, x, 0.0))
 
 
 def _reduce(loss: Any, reduction: Reduction) -> Any:
