@@ -6,7 +6,7 @@ task, within a ``with`` block.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
@@ -30,6 +30,10 @@ class Observer(Protocol):
     @property
     def backend(self) -> Backend | None:
         """Executes whatever is computed meanwhile; None: the back end that is in force."""
+
+    @property
+    def conditions(self) -> list[Callable[[], bool]]:
+        """What must hold of the world outside for a recording to be true."""
 
     def suspended(self) -> bool:
         """Whether what runs now is none of its business: a signal handler."""
@@ -55,6 +59,7 @@ class Watching:
 
     home: Any = None
     backend: Backend | None = None
+    conditions: list[Callable[[], bool]]
 
     def suspended(self) -> bool:
         """Never."""

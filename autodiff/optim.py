@@ -4,25 +4,42 @@
 are a set by identity: a weight that is given twice steps once.
 
 An update is written with operators and ops on values, and its state (velocities, moments, the
-count of steps) is held in constant tensors, read like a parameter and written by ``assign``.
-So a step can be recorded like everything else. Nothing here decides by a number.
+count of steps) is held in constant tensors, read and written like a parameter. So a step can
+be recorded like everything else. Nothing here decides by a number.
+
+The numbers of a rule (``rate``, ``momentum``, ``beta1``, ``clip`` ...) are state too, though not
+listed there: set one, and the next step goes by it, eager or compiled. Two rates, or weight
+decay for some parameters only, take two optimisers.
 """
 
 from __future__ import annotations
 
 import math
 import operator
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from autodiff import ops
+from autodiff import clock, ops
+from autodiff.clipping import clip_by_global_norm, global_norm
 from autodiff.errors import GradientError
+from autodiff.hyperparameter import AMOUNT, FRACTION, LIMIT, Derived, Hyperparameter
+from autodiff.memory import assign_together
 from autodiff.node import Node, Tensor
 from autodiff.observer import current_observer, here, missing
 
-__all__ = ["SGD", "Adam", "Momentum", "Optimiser", "RMSprop", "clip_by_global_norm", "global_norm"]
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Momentum",
+    "Optimiser",
+    "RMSprop",
+    "clip_by_global_norm",
+    "global_norm",
+]
 
 
 class HasParameters(Protocol):
@@ -35,6 +52,7 @@ class HasParameters(Protocol):
 
 Parameters: TypeAlias = HasParameters | Tensor | Iterable[Tensor]
 Reader: TypeAlias = Callable[[Tensor], Any]
+Changes: TypeAlias = list[tuple[Tensor, Any]]
 
 _stored: Reader = operator.attrgetter("_value")  # saves the read-only view that `value` makes
 _public: Reader = operator.attrgetter("value")
@@ -46,10 +64,13 @@ class Optimiser:
     Parameters
     ----------
     parameters : module, tensor or tensors; each is stepped once, however often it is given.
-    rate : number, or a tensor of shape () for a rate that a recorded program reads anew at
-        each step. May be set between steps.
-    clip : limit for the global norm of the gradients, see :func:`clip_by_global_norm`.
+    rate : finite number of at least 0, or a tensor of shape (), which is then read at each step.
+    clip : limit for the global norm of the gradients, see :func:`clip_by_global_norm`; None: none.
+    weight_decay : adds weight_decay · x to the gradient of x, after clipping: the slope of
+        ½ weight_decay ‖x‖² in the loss. :class:`AdamW` decays otherwise.
     skip_missing : leave parameters alone that have no new gradient, in place of raising.
+
+    All numbers may be set between steps, and within a recorded one.
 
     Attributes
     ----------
@@ -61,7 +82,13 @@ class Optimiser:
     ------
     GradientError
         If there are no parameters, or one is constant.
+    ValueError, TypeError
+        If a number is out of range, or none; when it is set, too.
     """
+
+    rate = Hyperparameter(AMOUNT, by_tensor=True)
+    clip = Hyperparameter(LIMIT, unused=None)
+    weight_decay = Hyperparameter(AMOUNT, unused=0.0)
 
     parameters: list[Tensor]
     state: dict[str, Tensor]
@@ -72,17 +99,44 @@ class Optimiser:
         rate: float | Tensor,
         *,
         clip: float | None = None,
+        weight_decay: float = 0.0,
         skip_missing: bool = False,
     ) -> None:
         self.parameters = _unique(type(self).__name__, parameters)
+        self._numbers: dict[str, Tensor] = {}  # of hyperparameters and what follows from them
+        self._unused: set[str] = set()  # hyperparameters that the step leaves out
+        self._of_user: set[str] = set()  # those that are a tensor of the user's
         self.rate = rate
         self.clip = clip
+        self.weight_decay = weight_decay
         self.skip_missing = skip_missing
         self.state = {}
         self._used = [0] * len(self.parameters)  # the rounds of the gradients used last
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}, {len(self.parameters)} parameters, rate {self.rate}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Copies of the parameters have no gradients, and rounds of their own.
+        return {**self.__dict__, "_used": [0] * len(self.parameters)}
+
+    @property
+    def skip_missing(self) -> bool:
+        """Whether parameters without a new gradient are left alone."""
+        return self._skip_missing
+
+    @skip_missing.setter
+    def skip_missing(self, skip: bool) -> None:
+        self._skip_missing = bool(skip)
+        clock.note_pass()
+
+    def structure(self) -> tuple[Any, ...]:
+        """What decides which instructions a step is made of, besides the parameters.
+
+        Equal, unless a number has come into use or gone out of it, or `rate` is another tensor
+        than it was. All else that may be set is read anew by each step.
+        """
+        return frozenset(self._unused), self.skip_missing, id(self._numbers["rate"])
 
     def step(self) -> None:
         """Move each parameter once, by its gradient of the last backward pass.
@@ -98,19 +152,25 @@ class Optimiser:
         observer = current_observer()
         recording = None if observer is None else observer.home
         used = self._used
-        if recording is not None:
+        if observer is not None and recording is not None:
             used = recording.scratch.setdefault(self, [0] * len(self.parameters))
+            observer.conditions.append(_SameStructure(self))
         parameters = [here(parameter) for parameter in self.parameters]
         indices = self._ready(parameters, used)
         gradients = [parameters[i]._gradient for i in indices]
+        read = _stored if recording is None else _public
+        rate = self.rate
+        if isinstance(rate, Tensor):
+            rate = read(rate)
+        with np.errstate(all="ignore"):  # NaN and infinity are results, not warnings
+            if "clip" not in self._unused:
+                gradients = clip_by_global_norm(gradients, self.clip)
+            if self._decays_by_gradient():
+                gradients = self._decayed(indices, gradients, read)
+            changes = self._update(indices, gradients, rate, read)
         for i in indices:
             parameters[i]._read = used[i] = parameters[i]._round
-        read = _stored if recording is None else _public
-        rate = read(self.rate) if isinstance(self.rate, Tensor) else self.rate
-        with np.errstate(all="ignore"):  # NaN and infinity are results, not warnings
-            if self.clip is not None:
-                gradients = clip_by_global_norm(gradients, self.clip)
-            self._update(indices, gradients, rate, read)
+        assign_together(*zip(*changes, strict=True)) if changes else None
 
     def _ready(self, parameters: Sequence[Node], rounds: Sequence[int]) -> Sequence[int]:
         """Positions of the parameters to step."""
@@ -135,10 +195,23 @@ class Optimiser:
             indices.append(i)
         return indices
 
+    def _decays_by_gradient(self) -> bool:
+        return "weight_decay" not in self._unused
+
+    def _decayed(self, indices: Sequence[int], gradients: Sequence[Any], read: Reader) -> list[Any]:
+        decay = self.weight_decay
+        return [
+            g + decay * read(self.parameters[i]) for i, g in zip(indices, gradients, strict=True)
+        ]
+
     def _update(
         self, indices: Sequence[int], gradients: Sequence[Any], rate: Any, read: Reader
-    ) -> None:
-        """Assign the new values; `read` gives the value of a tensor."""
+    ) -> Changes:
+        """The tensors that change, each with its new value; nothing is assigned here.
+
+        `read` gives the value of a tensor: an array that must not be written, and that changes
+        as soon as the tensor is assigned.
+        """
         raise NotImplementedError
 
     def _zeros(self, what: str) -> list[Tensor]:
@@ -151,15 +224,26 @@ class Optimiser:
         return tensors
 
 
+class _SameStructure:
+    """A condition of a recording: that an optimiser still takes the same instructions."""
+
+    def __init__(self, optimiser: Optimiser) -> None:
+        self.optimiser = weakref.ref(optimiser)
+        self.structure = optimiser.structure()
+
+    def __call__(self) -> bool:
+        optimiser = self.optimiser()
+        return optimiser is None or optimiser.structure() == self.structure
+
+
 class SGD(Optimiser):
     """Gradient descent: x ← x - rate · g."""
 
     def _update(
         self, indices: Sequence[int], gradients: Sequence[Any], rate: Any, read: Reader
-    ) -> None:
-        for i, g in zip(indices, gradients, strict=True):
-            x = self.parameters[i]
-            x.assign(read(x) - rate * g)
+    ) -> Changes:
+        pairs = zip((self.parameters[i] for i in indices), gradients, strict=True)
+        return [(x, read(x) - rate * g) for x, g in pairs]
 
 
 class Momentum(Optimiser):
@@ -172,6 +256,8 @@ class Momentum(Optimiser):
     a rate that is set anew acts at once.
     """
 
+    momentum = Hyperparameter(FRACTION)
+
     def __init__(
         self,
         parameters: Parameters,
@@ -179,20 +265,35 @@ class Momentum(Optimiser):
         momentum: float = 0.9,
         *,
         clip: float | None = None,
+        weight_decay: float = 0.0,
         skip_missing: bool = False,
     ) -> None:
-        super().__init__(parameters, rate, clip=clip, skip_missing=skip_missing)
-        self.momentum = _fraction("momentum", momentum)
+        super().__init__(
+            parameters, rate, clip=clip, weight_decay=weight_decay, skip_missing=skip_missing
+        )
+        self.momentum = momentum
         self.velocity = self._zeros("velocity")
 
     def _update(
         self, indices: Sequence[int], gradients: Sequence[Any], rate: Any, read: Reader
-    ) -> None:
+    ) -> Changes:
+        momentum = self.momentum
+        changes: Changes = []
         for i, g in zip(indices, gradients, strict=True):
             x, velocity = self.parameters[i], self.velocity[i]
-            v = self.momentum * read(velocity) + g
-            velocity.assign(v)
-            x.assign(read(x) - rate * v)
+            v = momentum * read(velocity) + g
+            changes += [(velocity, v), (x, read(x) - rate * v)]
+        return changes
+
+
+def _rest(x: Any) -> Any:
+    return 1.0 - x
+
+
+def _log(x: Any) -> Any:
+    if not isinstance(x, float):
+        return ops.log(x)
+    return math.log(x) if x > 0.0 else -math.inf
 
 
 class RMSprop(Optimiser):
@@ -203,6 +304,10 @@ class RMSprop(Optimiser):
     Tieleman, Hinton, "Lecture 6.5: rmsprop", Neural networks for machine learning, 2012.
     """
 
+    _rest = Derived(_rest)
+    decay = Hyperparameter(FRACTION, _rest)
+    epsilon = Hyperparameter(AMOUNT)
+
     def __init__(
         self,
         parameters: Parameters,
@@ -211,22 +316,26 @@ class RMSprop(Optimiser):
         epsilon: float = 1e-8,
         *,
         clip: float | None = None,
+        weight_decay: float = 0.0,
         skip_missing: bool = False,
     ) -> None:
-        super().__init__(parameters, rate, clip=clip, skip_missing=skip_missing)
-        self.decay = _fraction("decay", decay)
+        super().__init__(
+            parameters, rate, clip=clip, weight_decay=weight_decay, skip_missing=skip_missing
+        )
+        self.decay = decay
         self.epsilon = epsilon
         self.mean_square = self._zeros("mean_square")
 
     def _update(
         self, indices: Sequence[int], gradients: Sequence[Any], rate: Any, read: Reader
-    ) -> None:
-        decay, rest = self.decay, 1.0 - self.decay
+    ) -> Changes:
+        decay, rest, epsilon = self.decay, self._rest, self.epsilon
+        changes: Changes = []
         for i, g in zip(indices, gradients, strict=True):
             x, mean_square = self.parameters[i], self.mean_square[i]
             s = decay * read(mean_square) + rest * (g * g)
-            mean_square.assign(s)
-            x.assign(read(x) - rate * g / (ops.sqrt(s) + self.epsilon))
+            changes += [(mean_square, s), (x, read(x) - rate * g / (ops.sqrt(s) + epsilon))]
+        return changes
 
 
 class Adam(Optimiser):
@@ -242,6 +351,12 @@ class Adam(Optimiser):
     Kingma, Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
     """
 
+    _rest1, _log1 = Derived(_rest), Derived(_log)
+    _rest2, _log2 = Derived(_rest), Derived(_log)
+    beta1 = Hyperparameter(FRACTION, _rest1, _log1)
+    beta2 = Hyperparameter(FRACTION, _rest2, _log2)
+    epsilon = Hyperparameter(AMOUNT)
+
     def __init__(
         self,
         parameters: Parameters,
@@ -251,11 +366,14 @@ class Adam(Optimiser):
         epsilon: float = 1e-8,
         *,
         clip: float | None = None,
+        weight_decay: float = 0.0,
         skip_missing: bool = False,
     ) -> None:
-        super().__init__(parameters, rate, clip=clip, skip_missing=skip_missing)
-        self.beta1 = _fraction("beta1", beta1)
-        self.beta2 = _fraction("beta2", beta2)
+        super().__init__(
+            parameters, rate, clip=clip, weight_decay=weight_decay, skip_missing=skip_missing
+        )
+        self.beta1 = beta1
+        self.beta2 = beta2
         self.epsilon = epsilon
         self.n_steps = Tensor(0.0, constant=True, name="n_steps")
         self.state["n_steps"] = self.n_steps
@@ -264,58 +382,71 @@ class Adam(Optimiser):
 
     def _update(
         self, indices: Sequence[int], gradients: Sequence[Any], rate: Any, read: Reader
-    ) -> None:
-        beta1, beta2, epsilon = self.beta1, self.beta2, self.epsilon
-        rest1, rest2 = 1.0 - beta1, 1.0 - beta2
+    ) -> Changes:
+        beta1, rest1, beta2, rest2 = self.beta1, self._rest1, self.beta2, self._rest2
+        epsilon = self.epsilon
+        old = self._shrunk(rate, read)
         t = read(self.n_steps) + 1.0
-        self.n_steps.assign(t)
+        changes: Changes = [(self.n_steps, t)]
         # x -= rate m̂ / (√v̂ + epsilon); 1 - βᵗ without cancellation. All scalars, once a step.
-        rate = rate / -ops.expm1(_log(beta1) * t)
-        scale = 1.0 / ops.sqrt(-ops.expm1(_log(beta2) * t))
+        rate = rate / -ops.expm1(self._log1 * t)
+        scale = 1.0 / ops.sqrt(-ops.expm1(self._log2 * t))
         for i, g in zip(indices, gradients, strict=True):
             x, mean, mean_square = self.parameters[i], self.mean[i], self.mean_square[i]
             m = beta1 * read(mean) + rest1 * g
             v = beta2 * read(mean_square) + rest2 * (g * g)
-            mean.assign(m)
-            mean_square.assign(v)
-            x.assign(read(x) - rate * m / (scale * ops.sqrt(v) + epsilon))
+            new = old(x) - rate * m / (scale * ops.sqrt(v) + epsilon)
+            changes += [(mean, m), (mean_square, v), (x, new)]
+        return changes
+
+    def _shrunk(self, rate: Any, read: Reader) -> Reader:
+        """What gives the value of a parameter, before the step is taken from it."""
+        return read
 
 
-def global_norm(gradients: Iterable[Any]) -> Any:
-    """√(Σ g²) over all elements of all gradients: arrays or nodes of any shapes.
+class AdamW(Adam):
+    """Adam with decoupled weight decay: x ← x - rate · (m̂ / (√v̂ + epsilon) + weight_decay · x).
 
-    The squares overflow for elements beyond 1e154; the norm is infinite then.
-    """
-    squares = [ops.sum(ops.square(g)) for g in gradients]
-    if not squares:
-        raise GradientError("global_norm: there are no gradients")
-    total = squares[0]
-    for square in squares[1:]:
-        total = total + square
-    return ops.sqrt(total)
-
-
-def clip_by_global_norm(gradients: Iterable[Any], limit: float | Any) -> list[Any]:
-    """All gradients times min(1, limit / norm), with their :func:`global_norm`.
-
-    They keep their direction, and a norm of up to `limit` remains as it is. NaN is not
-    hidden: it spreads to all. The gradients are arrays, or nodes such as
-    :func:`autodiff.gradients` returns; new ones are returned.
+    The decay takes no part in the moments: all weights shrink at one rate, however large
+    their gradients have been.
 
     References
     ----------
-    Pascanu, Mikolov, Bengio, "On the difficulty of training recurrent neural networks",
-    ICML 2013, algorithm 1.
-
-    Examples
-    --------
-    >>> clip_by_global_norm([np.array([3.0]), np.array([4.0])], 1.0)
-    [array([0.6]), array([0.8])]
+    Loshchilov, Hutter, "Decoupled weight decay regularization", ICLR 2019, algorithm 2, with
+    the decay times the rate, as PyTorch has it.
     """
-    gradients = list(gradients)
-    with np.errstate(divide="ignore"):  # a norm of 0: limit / 0 = inf, and the factor is 1
-        factor = ops.minimum(1.0, ops.divide(limit, global_norm(gradients)))
-    return [g * factor for g in gradients]
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        rate: float | Tensor = 1e-3,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        *,
+        clip: float | None = None,
+        weight_decay: float = 0.01,
+        skip_missing: bool = False,
+    ) -> None:
+        super().__init__(
+            parameters,
+            rate,
+            beta1,
+            beta2,
+            epsilon,
+            clip=clip,
+            weight_decay=weight_decay,
+            skip_missing=skip_missing,
+        )
+
+    def _decays_by_gradient(self) -> bool:
+        return False
+
+    def _shrunk(self, rate: Any, read: Reader) -> Reader:
+        if "weight_decay" in self._unused:
+            return read
+        kept = 1.0 - rate * self.weight_decay
+        return lambda x: kept * read(x)
 
 
 def _unique(rule: str, parameters: Parameters) -> list[Tensor]:
@@ -334,13 +465,3 @@ def _unique(rule: str, parameters: Parameters) -> list[Tensor]:
         if tensor.constant:
             raise GradientError(f"{rule}: {tensor.describe()} is constant, it has no gradient")
     return unique
-
-
-def _fraction(name: str, value: float) -> float:
-    if not 0.0 <= value < 1.0:
-        raise ValueError(f"{name} is {value}; it must be at least 0 and less than 1")
-    return float(value)
-
-
-def _log(x: float) -> float:
-    return math.log(x) if x > 0.0 else -math.inf

@@ -285,3 +285,155 @@ def test_a_new_op_has_nothing_of_a_dead_one_of_its_name(new_op):
     assert second.bind().op is second
     assert second.bind() is second.bind()
     assert first.bind() is bound
+
+
+# ---- no false alarms ------------------------------------------------------------------
+
+POWERS = [
+    (3.0, [0.0, 1.5, -2.0, 1e-80, -1e90]),
+    (5.0, [0.0, -0.5]),
+    (121.0, [-1.01, 1.01, -0.3]),
+    (120.0, [-1.01]),
+    (-121.0, [-1.01]),
+    (-1.0, [-1e-120, 1e70, -3.0]),
+    (2.0, [0.0, 1e-200, 1e150]),
+    (2.5, [0.0, 1e-60, 1e60, 2.0]),
+    (1.0, [0.0, -1.0]),
+    (0.0, [0.0, -1.0]),
+    (-0.5, [1e-200, 1e200]),
+]
+
+
+@pytest.mark.parametrize(("exponent", "points"), POWERS, ids=[str(p) for p, _ in POWERS])
+def test_powers_by_the_complex_step(exponent, points):
+    """NumPy's complex power goes by way of the logarithm: of -1.01 ** 121 it leaves noise."""
+    report = check_gradients(lambda x: x**exponent, [autodiff.Tensor(points)])
+    assert report.ok, str(report)
+    assert report.method == "complex"
+    for x in points:  # each alone: no other sets the scale
+        assert check_gradients(lambda x: x**exponent, [autodiff.Tensor([x])], method="complex").ok
+
+
+@pytest.mark.parametrize("exponent", [3.0, 121.0, -121.0, 2.5])
+def test_a_wrong_power_is_found(new_op, exponent):
+    def power_of(x):
+        """z = x^p."""
+        return x**exponent
+
+    right = new_op(power_of, lambda g, z, x: g * (exponent * x ** (exponent - 1.0)), reads="x")
+    del OPS["power_of"]
+    wrong = new_op(power_of, lambda g, z, x: g * (1.001 * exponent * z / x), reads="z x")
+    points = [autodiff.Tensor([1.01 if exponent == 2.5 else -1.01])]
+    assert check_gradients(right, points).ok  # its own rule, on complex numbers, is no good
+    assert not check_gradients(wrong, points).ok
+    assert not check_gradients(wrong, points, method="differences").ok
+
+
+def test_an_exponent_that_is_a_node():
+    base, exponent = autodiff.Tensor([0.5, 2.0]), autodiff.Tensor([3.0, -1.5])
+    report = check_gradients(autodiff.power(base, exponent), [base, exponent])
+    assert report.ok
+    assert report.method == "complex"
+
+
+QUIET = {
+    "a product at 0": (lambda x: x * x * x, [0.0]),
+    "log1p near 0": (lambda x: autodiff.log1p(x) * autodiff.log1p(x), [1e-20, 1e-12, 0.0]),
+    "expm1 near 0": (lambda x: autodiff.expm1(x) * autodiff.expm1(x), [1e-200, 1e-20, 0.0, 1e-8]),
+    "log of tiny and huge": (autodiff.log, [1e-200, 1e-120, 1e200]),
+    "sqrt of tiny and huge": (autodiff.sqrt, [1e-300, 1e-200, 1e300]),
+    "inverse of tiny and huge": (lambda x: 1.0 / x, [1e-120, 1e-70, 1e120]),
+    "all of tiny": (lambda x: (x * x).sum(), [1e-160, 1e-200]),
+    "all of huge": (lambda x: x.sum() * 3.0, [1e300, 1e307]),
+    "a tiny loss": (lambda x: (x * x).sum() * 1e-200, [1.0, 2.0]),
+    "a huge loss": (lambda x: (x * x).sum() * 1e200, [1.0, 2.0]),
+    "saturation": (autodiff.sigmoid, [40.0, -40.0, 800.0, -800.0]),
+    "saturated tanh": (autodiff.tanh, [20.0, -30.0, 400.0]),
+    "softplus": (autodiff.softplus, [0.0, 40.0, -40.0, 800.0, -800.0]),
+    "zero times": (lambda x: x * 0.0, [1.0, 2.0]),
+    "a difference of equals": (lambda x: (x - x).sum(), [1.0, 1e9]),
+    "sin² + cos² - 1": (lambda x: autodiff.sin(x) ** 2 + autodiff.cos(x) ** 2 - 1.0, [0.3, 1e5]),
+    "softmax sums to 1": (lambda x: autodiff.softmax(x).sum() - 1.0, [1.0, 2.0, 3.0]),
+    "softmax of huge": (lambda x: autodiff.softmax(x).sum(), [1e10, 1e10 + 1.0]),
+    "logsumexp twice": (
+        lambda x: autodiff.logsumexp(x) - autodiff.log(autodiff.exp(x).sum()), [1.0, 2.0]
+    ),
+    "centred": (lambda x: (x - x.mean()).sum(), [1.0, 2.0, 4.0, 1e6]),
+    "Bernoulli": (lambda x: nn.bernoulli_nll(x, [1.0, 0.0, 0.5]), [40.0, -40.0, 0.0]),
+    "Kullback and Leibler": (lambda x: nn.gaussian_kl(x * 0.0, x), [1e-8, 0.0, -0.09]),
+    "far from the other class": (lambda x: nn.softmax_cross_entropy(x, 0), [30.0, 0.0]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", QUIET)
+def test_no_false_alarm(name):
+    function, points = QUIET[name]
+    report = check_gradients(function, [autodiff.Tensor(points)])
+    assert report.ok, str(report)
+    assert report.method == "complex"
+
+
+@pytest.mark.parametrize("name", [n for n in QUIET if n != "far from the other class"])
+def test_no_false_alarm_by_differences(name):
+    function, points = QUIET[name]
+    report = check_gradients(function, [autodiff.Tensor(points)], method="differences")
+    assert report.ok, str(report)
+
+
+def test_differences_find_a_step_that_serves():
+    """Steep, tiny, huge: neither 7e-4 nor 7e-4 |x| suits all."""
+    for function, point in [
+        (lambda x: x**121.0, -1.01),
+        (autodiff.log, 1e-6),
+        (autodiff.sin, 1e10),
+        (lambda x: autodiff.exp(x * 300.0), 0.1),
+        (lambda x: autodiff.tanh(x * 1e-5), 1e5),
+        (autodiff.abs, 1e-150),
+    ]:
+        report = check_gradients(function, [autodiff.Tensor([point])], method="differences")
+        assert report.ok, str(report)
+
+
+def test_differences_overrule_a_complex_step_that_they_contradict(new_op):
+    def modulus(x):
+        """z = |x|, and not analytic, though it looks so."""
+        return np.abs(x) + 0j if np.iscomplexobj(x) else np.abs(x)
+
+    right = new_op(modulus, lambda g, z, x: g * np.sign(x), reads="x")
+    x = autodiff.Tensor([1.0, -2.0])
+    report = check_gradients(right, [x])
+    assert report.ok
+    assert report.method == "differences"
+    assert not check_gradients(right, [x], method="complex").ok
+    del OPS["modulus"]
+    wrong = new_op(modulus, lambda g, z, x: g * np.sign(x) * 1.001, reads="x")
+    assert not check_gradients(wrong, [x]).ok
+
+
+@pytest.mark.parametrize("factor", [1.0 + 1e-7, 1.0 + 1e-9])
+def test_differences_do_not_excuse_what_they_cannot_see(new_op, factor):
+    wrong = new_op(cube, lambda g, z, x: g * (3.0 * factor * x * x), reads="x")
+    report = check_gradients(wrong, [autodiff.Tensor([1.0, -2.0])])
+    assert not report.ok
+    assert report.method == "complex"
+
+
+def test_one_that_is_not_a_number_leaves_the_others_alone(new_op):
+    def shifted(x):
+        """z = x³, and nothing at 0."""
+        return np.where(x.real == 0.0, np.nan, x**3)
+
+    right = new_op(shifted, lambda g, z, x: g * (3.0 * x * x), reads="x")
+    report = check_gradients(right, [autodiff.Tensor([0.0, 1.0, 2.0])])
+    assert [row.index for row in report.failures()] in ([], [(0,)])
+
+
+def test_a_forgotten_gradient_that_underflows_is_found(new_op):
+    """A step that makes the numerical derivative 0 as well is no confirmation."""
+
+    def tiny(x):
+        """z = x² / 1e100."""
+        return x * x * 1e-100
+
+    wrong = new_op(tiny, lambda g, z, x: 0.0 * g)
+    assert not check_gradients(wrong, [autodiff.Tensor([1.0, 1e20])]).ok

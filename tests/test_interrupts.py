@@ -1,8 +1,8 @@
 """Ctrl-C at every line of the library: nothing is half done, and the next step works.
 
-A trace function raises KeyboardInterrupt when a line is reached for the first time, then, in a fresh
-world, at the next line, and so on until the work runs through; and the same for the last time that each line is
-reached, when what it does is mostly done.
+A trace function raises KeyboardInterrupt when a line is reached for the first time, then, in a
+fresh world, at the next line, and so on until the work runs through. The same is done for the last
+time that each line is reached, when most is done.
 """
 
 from __future__ import annotations
@@ -198,6 +198,7 @@ def test_a_recording() -> None:
     assert walk(make) > 1000
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # unclosed files
 def test_loading(tmp_path: Path) -> None:
     tensors, _ = network()
     path = tmp_path / "model.npz"

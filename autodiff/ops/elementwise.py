@@ -206,7 +206,7 @@ def sigmoid(x: Any) -> Any:
 @declare(backward=lambda g, z, x: g * sigmoid(x), reads="x", examples=_unary(-4.0, 4.0))
 def softplus(x: Any) -> Any:
     """z = ln(1 + e^x) = max(x, 0) + ln(1 + e^-|x|)."""
-    return np.where(x.real > 0.0, x, 0.0) + np.log1p(np.exp(-_magnitude(x)))
+    return np.where(x.real >= 0.0, x, 0.0) + np.log1p(np.exp(-_magnitude(x)))
 
 
 def _relu_backward(g: Any, z: Any, x: Any) -> Any:

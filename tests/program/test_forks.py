@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 import autodiff
-from autodiff import clock, Tensor, optim
+from autodiff import Tensor, clock, optim
 from autodiff.program import load
 
 pytest.importorskip("autodiff._core")
