@@ -105,11 +105,10 @@ def backward(
     if len(checked) == 1 and not accumulate:
         ((node, gradient),) = checked.items()
         if node._awaited < 0 and _sweep_of(node).begins_anew():
-            _run_sweep(node, gradient, backend)
-            return
+            return _run_sweep(node, gradient, backend)
     counts = _reachable_edges(checked)
     _check_new_pass(checked, counts, accumulate)
-    _run(checked, counts, backend, None, accumulate)
+    return _run(checked, counts, backend, None, accumulate)
 
 
 def push(
@@ -144,9 +143,8 @@ def push(
     if not node._parents and node._senders is None and node._awaited < 0 and not accumulate:
         sweep = _sweep_of(node)
         if sweep.is_alone() and sweep.begins_anew():
-            _run_sweep(node, seed, backend)
-            return
-    _run({node: seed}, None, backend, sender, accumulate)
+            return _run_sweep(node, seed, backend)
+    return _run({node: seed}, None, backend, sender, accumulate)
 
 
 def _sweep_of(root: Node) -> Sweep:
@@ -163,10 +161,11 @@ def _run_sweep(root: Node, gradient: Any, backend: str | Backend | None) -> None
         root._sweep.run(root, gradient, executor(backend, observer), observer)
     except BaseException:
         _forget(ancestors([root]))
-        raise
-    finally:
         unfinished.end(under_way)
+        raise
     clock.note_pass()
+    unfinished.leave_unread(root._sweep.tensors or [root], observer)
+    unfinished.end(under_way)  # the last line: an interruption undoes the pass, or comes after it
 
 
 def _seed_gradient(node: Node, gradient: Any) -> Any:
@@ -224,8 +223,12 @@ def _check_new_pass(seeds: Iterable[Node], counts: Mapping[Node, int], accumulat
 
 
 def is_unread(node: Node) -> bool:
-    """Whether `node` is a tensor with a complete gradient that nobody has read."""
-    return node.op is None and node._awaited == 0 and node._read != node._round
+    """Whether `node` is a tensor with a complete gradient that nobody has read.
+
+    If the function that ran the pass was interrupted, nobody ever will, and the next may begin.
+    """
+    unread = node._unread
+    return node._awaited == 0 and unread is not None and not unread.is_interrupted()
 
 
 def unread(node: Node) -> BackwardTwiceError:
@@ -300,10 +303,12 @@ def _run(
         _push_down(seeds, counts, run_by, sender, accumulate, begun)
     except BaseException:
         _forget(begun)
-        raise
-    finally:
         unfinished.end(under_way)
+        raise
     clock.note_pass()
+    complete = [x for x in dict.fromkeys(begun) if x.op is None and x._awaited == 0]
+    unfinished.leave_unread(complete, current_observer())
+    unfinished.end(under_way)
 
 
 def _push_down(
@@ -394,6 +399,8 @@ def _begin_sum(node: Node, g: Any, accumulate: bool, add: Any, run: Any) -> None
 
 def _forget(nodes: Iterable[Node]) -> None:
     for node in nodes:
+        if node._unread is not None:
+            unfinished.note_read([node])
         node._awaited = -1
         node._gradient = None
 

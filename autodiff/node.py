@@ -36,6 +36,7 @@ from autodiff.observer import current_observer, escaped, here, missing
 from autodiff.op import BoundOp, refusal, user_line
 from autodiff.operators import Operators
 from autodiff.sweep import Sweep
+from autodiff.unfinished import Unread, note_read
 
 __all__ = ["Edge", "Node", "Tensor", "lift"]
 
@@ -79,13 +80,13 @@ class Node(Copies, Operators):
         "_name",
         "_parents",
         "_plan",
-        "_read",
         "_readers",
         "_round",
         "_senders",
         "_serial",
         "_sweep",
         "_tick",
+        "_unread",
         "_value",
         "inputs",
         "needed",
@@ -141,7 +142,7 @@ class Node(Copies, Operators):
         self._checked: object = None
         self._awaited = -1
         self._round = 0
-        self._read = 0
+        self._unread: Unread | None = None
         self._plan = None
         self._sweep: Sweep | None = None
         self._senders: dict[str, int] | None = None
@@ -312,7 +313,8 @@ class Node(Copies, Operators):
         if node._gradient is None:
             missing(node, "gradient")
             raise GradientError(f"{node.describe()} has no gradient: {_why_none(node)}")
-        node._read = node._round
+        if node._unread is not None:
+            note_read([node])
         if isinstance(node._gradient, np.ndarray):
             return sealed(node._gradient)
         return node._gradient  # type: ignore[no-any-return]
@@ -457,6 +459,8 @@ class Tensor(Node):
         """Its buffer has changed, or is about to: what was computed from it is stale."""
         if self._awaited > 0:
             self._gradient = None
+        if self._unread is not None:
+            note_read([self])
         self._awaited = -1
         self._tick = tick
 

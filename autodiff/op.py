@@ -20,6 +20,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -36,6 +37,7 @@ __all__ = [
     "Sample",
     "apply",
     "declare",
+    "is_of_package",
     "is_operand",
     "refusal",
     "user_line",
@@ -220,6 +222,11 @@ def is_operand(x: Any) -> bool:
 ErrorT = TypeVar("ErrorT", bound=AutodiffError)
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+def is_of_package(frame: FrameType) -> bool:
+    """Whether a function of this package runs in `frame`."""
+    return frame.f_code.co_filename.startswith(_PACKAGE)
 
 
 def user_line() -> tuple[str, int]:

@@ -29,6 +29,7 @@ from autodiff.hyperparameter import AMOUNT, FRACTION, LIMIT, Derived, Hyperparam
 from autodiff.memory import assign_together
 from autodiff.node import Node, Tensor
 from autodiff.observer import current_observer, here, missing
+from autodiff.unfinished import note_read
 
 __all__ = [
     "SGD",
@@ -158,6 +159,7 @@ class Optimiser:
         parameters = [here(parameter) for parameter in self.parameters]
         indices = self._ready(parameters, used)
         gradients = [parameters[i]._gradient for i in indices]
+        note_read([parameters[i] for i in indices])
         read = _stored if recording is None else _public
         rate = self.rate
         if isinstance(rate, Tensor):
@@ -169,7 +171,7 @@ class Optimiser:
                 gradients = self._decayed(indices, gradients, read)
             changes = self._update(indices, gradients, rate, read)
         for i in indices:
-            parameters[i]._read = used[i] = parameters[i]._round
+            used[i] = parameters[i]._round
         assign_together(*zip(*changes, strict=True)) if changes else None
 
     def _ready(self, parameters: Sequence[Node], rounds: Sequence[int]) -> Sequence[int]:

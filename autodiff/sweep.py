@@ -28,7 +28,7 @@ class Sweep:
     order : the nodes below `root` that need a gradient, inputs before readers, and `root` last.
     """
 
-    __slots__ = ("_counts", "_rounds", "_steps")
+    __slots__ = ("_counts", "_rounds", "_steps", "tensors")
 
     def __init__(self, root: Node, order: Sequence[Node]) -> None:
         counts: dict[Node, int] = {}
@@ -55,6 +55,7 @@ class Sweep:
                 reader = None if node is root else node
                 self._steps.append((reader, node.op, node.inputs, node.needed, targets))
         self._counts = list(counts.items())
+        self.tensors = [x for x in counts if x.op is None]
         self._rounds: list[int] = []  # of the nodes, after the last run
 
     def begins_anew(self) -> bool:
@@ -67,7 +68,7 @@ class Sweep:
         for (x, _), last in zip(self._counts, rounds, strict=True):
             if x._awaited >= 0 and (x._awaited > 0 or x._round != last):
                 return False
-            if x._awaited == 0 and x._read != last and x.op is None:
+            if x._unread is not None:
                 return False  # a gradient that nobody has read
         return True
 

@@ -1,19 +1,31 @@
-"""Passes that were interrupted, even while they tidied up: undone before anybody looks.
+"""What interruptions leave: passes half done, and gradients that nobody will read.
 
 A backward pass changes many nodes one by one. Ctrl-C can come between any two lines of it, those of
 its clean-up included. Therefore each pass says how to undo it before it begins, and takes that
 back after it has ended; whatever is then found of a pass that no longer runs is undone.
+
+A gradient that nobody has read must not be lost to the next pass. But if the function that ran the
+pass was left by an exception, nobody is waiting for it: so the frame of that function is kept until
+one of its gradients is read.
 """
 
 from __future__ import annotations
 
+import dis
 import itertools
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
+from typing import TYPE_CHECKING
 
-__all__ = ["begin", "end", "undo"]
+from autodiff.op import is_of_package
+
+if TYPE_CHECKING:
+    from autodiff.node import Node
+    from autodiff.observer import Observer
+
+__all__ = ["Unread", "begin", "end", "leave_unread", "note_read", "undo"]
 
 _numbers = itertools.count()
 _under_way: dict[int, tuple[FrameType, int, Callable[[], None]]] = {}
@@ -48,3 +60,57 @@ def _is_running(wanted: FrameType, thread: int) -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+class Unread:
+    """The gradients of one pass that nobody has read; their tensors hold it.
+
+    frame : of the function of the user's that ran the pass. None: one of them was read, so that
+        function has gone on, and need not be held any longer.
+    """
+
+    __slots__ = ("_interrupted", "frame", "thread")
+
+    def __init__(self, frame: FrameType | None) -> None:
+        self.frame = frame
+        self.thread = threading.get_ident()
+        self._interrupted = False
+
+    def is_interrupted(self) -> bool:
+        """Whether an exception has left the function that ran the pass, or one that called it."""
+        frame = self.frame
+        while frame is not None and not _is_running(frame, self.thread):
+            if not _has_returned(frame):
+                self._interrupted = True
+                self.frame = None
+                break
+            frame = frame.f_back
+        return self._interrupted
+
+
+def note_read(tensors: Sequence[Node]) -> None:
+    """The gradients of these tensors were read, or are no longer wanted."""
+    passes = {tensor._unread for tensor in tensors}
+    for tensor in tensors:
+        tensor._unread = None
+    for unread in passes:
+        if unread is not None:
+            unread.frame = None
+
+
+def _has_returned(frame: FrameType) -> bool:
+    """Of a frame that does not run: whether it has returned, or waits for its turn."""
+    name = dis.opname[frame.f_code.co_code[frame.f_lasti]]
+    return name.startswith(("RETURN", "YIELD", "SEND"))
+
+
+def leave_unread(tensors: Sequence[Node], observer: Observer | None) -> None:
+    """A pass is over that has given these tensors their gradients."""
+    frame: FrameType | None = None
+    if observer is None or observer.home is None:
+        frame = sys._getframe(1)
+        while frame is not None and is_of_package(frame):
+            frame = frame.f_back
+    unread = Unread(frame)
+    for tensor in tensors:
+        tensor._unread = unread

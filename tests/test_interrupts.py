@@ -65,7 +65,8 @@ def interrupted(work: Callable[[], Any], line: Line, count: int) -> bool:
         return interrupt
 
     try:
-        _traced(work, interrupt)
+        with np.errstate():  # left as it was, as a block would leave it that is not cut short
+            _traced(work, interrupt)
     except KeyboardInterrupt:
         return True
     return False

@@ -111,6 +111,7 @@ class Recording:
             if node is not None:
                 node._gradient = None
                 node._awaited = -1
+                node._unread = None
         settle_written(
             [tensor for reference in self.written if (tensor := reference()) is not None]
         )

@@ -31,15 +31,11 @@ ResultT = TypeVar("ResultT")
 
 
 class Watch(Observer):
-    """The observer of one recording.
-
-    conditions : what must hold of the world outside for the recording to be true, beside the
-        shapes of the arguments.
-    """
+    """The observer of one recording."""
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
-        self.conditions: list[Callable[[], bool]] = []
+        self._conditions: list[Callable[[], bool]] = []
         self._stand_ins: dict[Node, Node] = {}
         self._originals: dict[Node, weakref.ref[Node]] = {}
         self._begin_with: dict[Node, Recorded] = {}  # tensors: the state as the step finds it
@@ -69,6 +65,11 @@ class Watch(Observer):
     def backend(self) -> Recorder:
         """The recorder, whatever back end the step asks for: the program will run in C."""
         return self.recorder
+
+    @property
+    def conditions(self) -> list[Callable[[], bool]]:
+        """What must hold of the world outside for the recording to be true."""
+        return self._conditions
 
     def suspended(self) -> bool:
         """Whether a signal handler has interrupted the step."""
