@@ -35,7 +35,7 @@ from autodiff.errors import (
     ShapeError,
 )
 from autodiff.forward import ancestors, executor, forward, require_fresh
-from autodiff.observer import Observer, current_observer, here, missing, observe
+from autodiff.observer import Observer, current_observer, here, observe
 from autodiff.op import OPS
 from autodiff.operators import Operators
 from autodiff.sweep import Sweep
@@ -326,7 +326,7 @@ def _push_down(
     for node, g in seeds.items():
         begun.append(node)
         if node._awaited < 0:
-            _begin_sum(node, g, accumulate, add, run)
+            _begin_sum(node, g, accumulate, add, run, observer)
             node._awaited = _expected(node, counts)
         else:
             node._gradient = run(add, (node._gradient, g))
@@ -365,7 +365,7 @@ def _push_down(
                 if awaited == 0:
                     _check_new_sum(x, edge, counts, accumulate)
                 begun.append(x)
-                _begin_sum(x, g, accumulate, add, run)
+                _begin_sum(x, g, accumulate, add, run, observer)
                 if counts is None and len(x._parents) == 1 and x._senders is None:
                     awaited = 1  # the usual case, without a call: it has this reader only
                 else:
@@ -386,13 +386,14 @@ def _check_new_sum(
         raise _twice(x)
 
 
-def _begin_sum(node: Node, g: Any, accumulate: bool, add: Any, run: Any) -> None:
+def _begin_sum(
+    node: Node, g: Any, accumulate: bool, add: Any, run: Any, observer: Observer | None
+) -> None:
     """`g` is the first gradient that comes to `node` in a new pass."""
-    if accumulate and node.op is None:
-        if node._awaited == 0:
-            g = run(add, (node._gradient, g))
-        else:
-            missing(node, "sum")
+    if accumulate and node.op is None and node._awaited == 0:
+        g = run(add, (node._gradient, g))
+    if node.op is None and observer is not None:
+        observer.begins_sum(node, accumulate)
     node._gradient = g
     node._round += 1
 

@@ -134,24 +134,25 @@ class Hyperparameter:
             instance._numbers[self.name] = value
             instance._of_user.add(self.name)
         elif not unused:
-            assign_together(*zip(*self._values(instance, value), strict=True))
+            self._set(instance, value)
         (instance._unused.add if unused else instance._unused.discard)(self.name)
         clock.note_pass()  # recordings may be of another structure
 
     def _is_users(self, instance: Any) -> bool:
         return self.name in instance._of_user
 
-    def _values(self, instance: Any, value: Any) -> list[tuple[Tensor, Any]]:
-        """The tensors to write, made if need be, and what to write."""
+    def _set(self, instance: Any, value: Any) -> None:
+        """Write the number, and what follows from it, to their tensors; make those if need be."""
         if self._is_users(instance):
             instance._of_user.discard(self.name)
             del instance._numbers[self.name]
         values = {self.name: value, **{d.name: d.function(value) for d in self.derived}}
         rule = type(instance).__name__
-        for name, number in values.items():
-            if name not in instance._numbers:
-                instance._numbers[name] = Tensor(number, constant=True, name=f"{rule}.{name}")
-        return [(instance._numbers[name], number) for name, number in values.items()]
+        made = {name: x for name, x in values.items() if name not in instance._numbers}
+        for name, number in made.items():
+            instance._numbers[name] = Tensor(number, constant=True, name=f"{rule}.{name}")
+        if not made:
+            assign_together([instance._numbers[name] for name in values], list(values.values()))
 
 
 def _read(tensor: Tensor) -> Any:

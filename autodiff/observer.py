@@ -51,7 +51,10 @@ class Observer(Protocol):
         """`tensor` is about to be assigned; returns what to store, or None for no opinion."""
 
     def missing(self, node: Node, what: str) -> None:
-        """`node` has not got what is asked for: "value", "gradient", or a "sum" to add to."""
+        """The "value" or "gradient" of `node`, which it does not have, is asked for."""
+
+    def begins_sum(self, tensor: Node, accumulate: bool) -> None:
+        """The first gradient of a pass comes to `tensor`; `accumulate`: the old one is added."""
 
 
 class Watching:
@@ -82,6 +85,9 @@ class Watching:
         return None
 
     def missing(self, node: Node, what: str) -> None:
+        """Nothing."""
+
+    def begins_sum(self, tensor: Node, accumulate: bool) -> None:
         """Nothing."""
 
 

@@ -92,6 +92,8 @@ class Sweep:
                 observer.backward(reader, sent)
             for position, x, edge, first, left in targets:
                 if first:
+                    if observer is not None and x.op is None:
+                        observer.begins_sum(x, False)
                     x._gradient = sent[position]
                     x._round += 1
                 else:

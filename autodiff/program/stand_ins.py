@@ -90,32 +90,29 @@ class Watch(Observer):
         value._value.where = value._value.where or node.where
 
     def backward(self, node: Node, gradients: Sequence[Any]) -> None:
-        """Name the gradients; refuse if one outside would be lost."""
+        """Name the gradients."""
         for x, g in zip(node.inputs, gradients, strict=True):
             if g is None:
                 continue
             if not g._value.label:
                 g._value.label = f"d {x.name}"
                 g._value.where = node.where
-            if x.op is None and x._round == 0 and self._is_untouched(x):
-                self._begins_sum_at(x)
 
     def assign(self, tensor: Node, value: Any) -> Recorded:
         """What `tensor` holds from now on; its buffer is written at the end of each replay."""
         return self.recorder.recorded(value, f"assign: the value for {tensor.describe()}")
 
-    def _begins_sum_at(self, stand_in: Node) -> None:
-        """The step's first gradient comes to a tensor outside: one there may not be lost."""
-        original = self._original(stand_in)
-        if original is None:
+    def begins_sum(self, tensor: Node, accumulate: bool) -> None:
+        """Refuse if a gradient outside would be lost, or would be added to."""
+        original = self._original(tensor)
+        untouched = tensor._value is self._begin_with.get(tensor)  # not assigned by the step
+        if original is None or tensor._round > 0 or not untouched:
             return
-        if graph.is_unread(original):
+        if accumulate:
+            self.missing(tensor, "gradient")
+        elif graph.is_unread(original):
             raise graph.unread(original)
         self.conditions.append(_Nothing(original, graph.is_unread))
-
-    def _is_untouched(self, stand_in: Node) -> bool:
-        """Whether the step has not assigned the tensor so far: what it held before counts."""
-        return stand_in._value is not None and stand_in._value is self._begin_with.get(stand_in)
 
     def missing(self, node: Node, what: str) -> None:
         """Refuse what was computed before the recording."""
@@ -124,11 +121,8 @@ class Watch(Observer):
             return
         if what == "value":
             found, hint = original._value, "call forward() on it within the step"
-        elif what == "sum" and not self._is_untouched(node):
-            return  # it begins anew
         else:
-            what, hint = "gradient", "run the backward pass within the step"
-            found = original._gradient
+            found, hint = original._gradient, "run the backward pass within the step"
             self.conditions.append(_Nothing(original, _has_gradient))
         if found is not None:
             raise RecordingError(
