@@ -154,6 +154,8 @@ class _Lowering:
     # ---- operands ---------------------------------------------------------------------
 
     def _operand(self, layout: Layout) -> Operand:
+        if 0 in layout.shape:  # where a slice begins may lie beyond what has no elements
+            return self._space(layout.storage), 0
         return self._space(layout.storage), layout.storage.offset + layout.offset
 
     def _space(self, storage: Storage) -> int:
