@@ -255,18 +255,19 @@ def test_circles_cost_no_more_than_in_proportion_to_the_steps() -> None:
 # ---- tensors that are assigned ---------------------------------------------------------
 
 
-def test_a_tensor_that_is_assigned_itself_beside_two_that_are_swapped() -> None:
+def test_tensors_that_are_assigned_themselves_beside_two_that_are_swapped() -> None:
     def build() -> Any:
-        same, a, b = weights(8, (2, 2), (2, 2), (2, 2))
+        same, too, a, b = weights(8, (2, 2), (2, 2), (2, 2), (2, 2))
 
         def step(x: Any) -> Any:
             same.assign(same)
+            too.assign(too)
             old = a.value * 1.0
-            a.assign(ops.transpose(b) + x)
-            b.assign(ops.transpose(old) - x)
+            a.assign(b + x)
+            b.assign(old - x)
             return same * 2.0
 
-        return step, [same, a, b]
+        return step, [same, too, a, b]
 
     check(build, (np.ones((2, 2)),), (np.zeros((2, 2)),))
 
