@@ -272,6 +272,20 @@ def test_tensors_that_are_assigned_themselves_beside_two_that_are_swapped() -> N
     check(build, (np.ones((2, 2)),), (np.zeros((2, 2)),))
 
 
+def test_an_early_new_value_waits_for_late_readers_of_the_old_one() -> None:
+    def build() -> Any:
+        (w, scale) = weights(9, (3,), ())
+
+        def step(x: Any) -> Any:
+            old = scale.value * 1.0
+            scale.assign(ops.tanh(w.sum()))
+            return ops.sin(ops.tanh(x * 2.0) + old).sum()
+
+        return step, [w, scale]
+
+    check(build, (np.ones((2, 3)),), (np.zeros((2, 3)),))
+
+
 def test_the_code_is_the_same_every_time() -> None:
     texts = set()
     for _ in range(4):

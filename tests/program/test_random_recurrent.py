@@ -18,7 +18,7 @@ CHUNK = 20
 
 # Sums are added in another order where products are stacked: an ulp or two of each, which two
 # derivatives and three updates make larger. A wrong program is wrong in the first digits. So the
-# tolerance is far from both: a part of the largest number of each array.
+# tolerance is far from both (the largest difference was 6e-12): a part of the largest number.
 TOLERANCE = 1e-9
 
 
@@ -35,7 +35,7 @@ def test_random_recurrent_steps(first: int) -> None:
 @pytest.mark.parametrize("without", EACH_OFF, ids="-".join)
 def test_random_recurrent_steps_with_passes_off(without: Sequence[str]) -> None:
     first = 10_000 + 100 * EACH_OFF.index(tuple(without))
-    for seed in range(first, first + N_PROGRAMS // 40):
+    for seed in range(first, first + N_PROGRAMS // 100):
         agrees(draw(seed), without)
 
 
