@@ -247,8 +247,16 @@ ad_fault ad_program_scan(ad_program *program, const ad_program *before,
                          const double *const *arguments, ptrdiff_t n_stacked,
                          const double **now, double *const *results, double **to);
 
-/* Run once; lowers nanoseconds[i] to the time that instruction i took. */
-ad_fault ad_program_profile(const ad_program *program, double *nanoseconds);
+/* What an instruction takes at least, in nanoseconds: the clock tells nothing shorter. */
+#define AD_LEAST_TIME 1.0
+
+/* Run once; lowers nanoseconds[i] to the time that instruction i took. Of what the clock says,
+ * `reading` nanoseconds are its own. */
+ad_fault ad_program_profile(const ad_program *program, double reading, double *nanoseconds);
+
+/* The nanoseconds that reading the clock takes, when nothing comes between. (A single reading
+ * may be interrupted; what is taken off too much made short instructions take no time at all.) */
+double ad_clock_reading(void);
 
 /* Nanoseconds, by a clock that only moves forward. */
 double ad_clock(void);

@@ -43,7 +43,8 @@ cdef extern from "program.h":
     ad_fault ad_program_scan(
         ad_program*, const ad_program*, const ad_program*, ptrdiff_t*, ptrdiff_t,
         const double* const*, ptrdiff_t, const double**, double* const*, double**) noexcept nogil
-    ad_fault ad_program_profile(const ad_program*, double*) noexcept nogil
+    ad_fault ad_program_profile(const ad_program*, double, double*) noexcept nogil
+    double ad_clock_reading() noexcept nogil
     double ad_clock() noexcept nogil
 
 
@@ -340,13 +341,17 @@ cdef class Program:
     def profile(self, Py_ssize_t repeats, *arguments):
         """Run `repeats` times; the least nanoseconds that each instruction took.
 
+        What is executed takes one at least; an instruction that has nothing to do takes none.
         The program really runs: its buffers change.
         """
+        if repeats < 1:
+            raise ValueError(f"profile: the program must run at least once, not {repeats} times")
         cdef void* room[CALL_ROOM]
         cdef Call call
         cdef ad_fault fault
         cdef PyThread_type_lock held
         cdef double* nanoseconds
+        cdef double reading = ad_clock_reading()
         cdef void* work = self.prepare(&call, room)
         try:
             self.accept(&call, arguments)
@@ -356,7 +361,7 @@ cdef class Program:
                 with nogil:
                     held = self.lock.acquire()
                     ad_program_bind(&self.program, call.argument)
-                    fault = ad_program_profile(&self.program, nanoseconds)
+                    fault = ad_program_profile(&self.program, reading, nanoseconds)
                     PyThread_release_lock(held)
                 if fault.instruction >= 0:
                     raise RowNumberError(fault.instruction, fault.row, fault.n_rows)

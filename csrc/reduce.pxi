@@ -59,7 +59,7 @@ cdef class Reduction(Kernel):
         return n
 
     cdef int rows(self, op, PyObject* x, Rows* rows) except -1:
-        """x as rows; raises ValueError where these are empty."""
+        """x as rows; raises ValueError if there are some and they are empty."""
         cdef ad_groups groups
         cdef int axes = ad_axes(x)
         cdef const ptrdiff_t* shape = ad_shape(x)
@@ -72,7 +72,10 @@ cdef class Reduction(Kernel):
             else:
                 rows.count *= shape[i]
         if rows.n == 0:
-            raise ValueError(f"{op.name}: nothing to reduce")
+            if rows.count > 0:
+                raise ValueError(f"{op.name}: nothing to reduce")
+            rows.moved = False
+            return 0
         ad_group_axes(&groups, axes, shape, self.reduced)
         rows.moved = groups.groups > 2 or (groups.groups == 2 and groups.reduced[0] == 1)
         if not rows.moved:
@@ -111,9 +114,11 @@ cdef class Reduction(Kernel):
             self.run_rows(&rows, ad_data(x[0]), ad_data(<PyObject*>z))
             return z
         count = self.count(x[0])
+        z = self.new_reduced(x[0])
+        if ad_size(<PyObject*>z) == 0:
+            return z
         if self.kind == MAX and count == 0.0:
             raise ValueError(f"{op.name}: nothing to reduce")
-        z = self.new_reduced(x[0])
         z_p = ad_data(<PyObject*>z)
         ad_group_axes(&groups, ad_axes(x[0]), ad_shape(x[0]), self.reduced)
         reduce_groups(&groups, kernels.max if self.kind == MAX else kernels.sum, ad_data(x[0]),

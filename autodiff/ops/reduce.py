@@ -41,8 +41,9 @@ def _reduced(x: Shape, *, axis: tuple[int, ...], keepdims: bool) -> Shape:
 
 
 def _nonempty(name: str, x: Any, axes: tuple[int, ...]) -> None:
+    """Refuse a reduction over nothing; if there are no rows of nothing either, it is none."""
     shape = np.shape(x)
-    if any(shape[i] == 0 for i in axes):
+    if 0 in shape and math.prod(_reduced(shape, axis=axes, keepdims=False)) > 0:
         raise refusal(
             ShapeError, f"{name}: nothing to reduce: x has shape {shape}, axis {axes}", x=x
         )
@@ -117,7 +118,7 @@ def _max_backward(g: Any, z: Any, x: Any, *, axis: tuple[int, ...], keepdims: bo
 @declare(shape=_reduced, backward=_max_backward, reads="z x", examples=_reductions())
 def _max(x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     """z = max x over the axes."""
-    return np.max(x, axis=axis, keepdims=keepdims)
+    return np.max(x, axis=axis, keepdims=keepdims, initial=-np.inf)
 
 
 def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
@@ -132,7 +133,7 @@ def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
 
 def _finite_max(x: Any, axis: tuple[int, ...]) -> Any:
     """max x over the axes, kept; 0 where it is infinite, since inf - inf is NaN."""
-    m = np.max(x.real, axis=axis, keepdims=True)
+    m = np.max(x.real, axis=axis, keepdims=True, initial=-np.inf)
     return np.where(np.isfinite(m), m, 0.0)
 
 

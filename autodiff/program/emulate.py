@@ -85,7 +85,8 @@ class Emulator:
             inputs = [registers[~i] if i < 0 else windows[i] for i in (a, b, c) if i is not None]
             options = {}
             if name == "power":
-                options["exponent"] = float(inputs.pop().flat[0]) if inputs[-1].size else 0.0
+                exponent = inputs.pop()
+                options["exponent"] = float(exponent.flat[0]) if exponent.size else 0.0
             value = find_op(name).forward(*inputs, **options)
             if target < 0:
                 registers[~target] = np.array(value)

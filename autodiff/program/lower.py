@@ -73,14 +73,14 @@ def lower(
     in_place : compute what a tensor is assigned in its buffer.
     reuse : let values that live at different times share memory.
     """
-    placement = place(program, in_place=in_place)
-    steps, stuck = schedule(placement, fuse=fuse)
-    if stuck:
-        writes = placement.program.writes
-        buffered = [i for i, (state, _) in enumerate(writes) if state in stuck]
+    buffered: set[Value] = set()
+    while True:
         placement = place(program, in_place=in_place, buffered=buffered)
         steps, stuck = schedule(placement, fuse=fuse)
-        assert not stuck
+        if not stuck:
+            break
+        assert not stuck <= buffered  # a copy waits for nothing but its value
+        buffered |= stuck
     return _Lowering(placement, steps, reuse).run()
 
 
@@ -114,12 +114,12 @@ class _Lowering:
 
     # ---- lives ------------------------------------------------------------------------
 
-    def _lifetimes(self) -> set[Value]:
+    def _lifetimes(self) -> dict[Value, None]:
         """Which values need memory; and when each storage is first and last touched.
 
         A value that is used only within the run that computes it needs none.
         """
-        kept = set(self.placement.parts)
+        kept = dict.fromkeys(self.placement.parts)  # in order: the code is the same every time
         for number, step in enumerate(self.steps):
             for instruction in step.members:
                 self.step_of[instruction.output] = number
@@ -128,12 +128,12 @@ class _Lowering:
                 for x in instruction.inputs:
                     if not step.is_run or self.step_of.get(self._origin(x)) != number:
                         self._touch(x, number)
-                        kept.update((x, base_of(x)))
+                        kept.update({x: None, base_of(x): None})
                 if not step.is_run:
-                    kept.add(instruction.output)
+                    kept[instruction.output] = None
         for v in self.program.outputs:
             self._touch(v, len(self.steps))
-            kept.update((v, base_of(v)))
+            kept.update({v: None, base_of(v): None})
         for value, number in self.step_of.items():
             if value in kept:
                 self._touch(value, number)
@@ -154,6 +154,8 @@ class _Lowering:
     # ---- operands ---------------------------------------------------------------------
 
     def _operand(self, layout: Layout) -> Operand:
+        if 0 in layout.shape:  # where a slice begins may lie beyond what has no elements
+            return self._space(layout.storage), 0
         return self._space(layout.storage), layout.storage.offset + layout.offset
 
     def _space(self, storage: Storage) -> int:
@@ -234,7 +236,7 @@ class _Lowering:
 
     # ---- runs -------------------------------------------------------------------------
 
-    def _run(self, step: Step, kept: set[Value]) -> None:
+    def _run(self, step: Step, kept: Collection[Value]) -> None:
         shape = step.shape
         operands: dict[tuple[Operand, tuple[int, ...]], int] = {}
         last_use: dict[Value, int] = {}
@@ -258,7 +260,7 @@ class _Lowering:
                 else self._input(x, instruction.output.shape, operand, operands, len(shape))
                 for x in instruction.inputs
             ]
-            for origin in {self._origin(x) for x in instruction.inputs}:
+            for origin in dict.fromkeys(self._origin(x) for x in instruction.inputs):
                 if last_use[origin] == number and where.get(origin, 0) < 0:
                     registers.free(where[origin])
             output = instruction.output

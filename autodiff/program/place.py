@@ -32,7 +32,7 @@ class Placement:
     program: Program
     layouts: dict[Value, Layout]
     homes: dict[Value, Value]
-    parts: set[Value]
+    parts: Collection[Value]
 
 
 def base_of(value: Value) -> Value:
@@ -42,11 +42,13 @@ def base_of(value: Value) -> Value:
     return value
 
 
-def place(program: Program, *, in_place: bool = True, buffered: Collection[int] = ()) -> Placement:
+def place(
+    program: Program, *, in_place: bool = True, buffered: Collection[Value] = ()
+) -> Placement:
     """Give every value a layout. The program given is left as it is.
 
     in_place : whether the value a tensor is assigned may be computed in its buffer.
-    buffered : numbers of the writes that must go by way of a copy.
+    buffered : states that must be written by way of a copy.
     """
     return _Placer(program, in_place, buffered).run()
 
@@ -63,7 +65,7 @@ class _Part:
 
 
 class _Placer:
-    def __init__(self, program: Program, in_place: bool, buffered: Collection[int]) -> None:
+    def __init__(self, program: Program, in_place: bool, buffered: Collection[Value]) -> None:
         self.program = _copy(program)
         self.in_place = in_place
         self.buffered = buffered
@@ -79,7 +81,7 @@ class _Placer:
         self._place_sums()
         self._copy_results()
         program.instructions = self._with_view_copies()
-        return Placement(program, self.layouts, self.homes, set(self.parts))
+        return Placement(program, self.layouts, self.homes, tuple(self.parts))
 
     # ---- concats ----------------------------------------------------------------------
 
@@ -132,11 +134,11 @@ class _Placer:
     def _place_writes(self) -> None:
         """Compute what is assigned in the tensor's buffer, or copy it there."""
         writes = []
-        for number, (state, value) in enumerate(self.program.writes):
+        for state, value in self.program.writes:
             if value is state:
                 continue
             # (A tensor's own elements in another order cannot be moved within it.)
-            by_copy = number in self.buffered or base_of(value) is state
+            by_copy = state in self.buffered or base_of(value) is state
             if by_copy:
                 value = self._append_copy(value, state.label)
             if by_copy or not (self.in_place and self._fits_home(value, state)):

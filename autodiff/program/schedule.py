@@ -103,9 +103,11 @@ class _Scheduler:
             small = instruction.op.op.elementwise and instruction.output.size <= _SMALL
             if small and not self.readers[instruction]:
                 self.number[instruction] = len(self.instructions), n
-            elif instruction.output in origin and self.readers[instruction]:
-                first = min(self.number[r][0] for r in self.readers[instruction])
-                self.number[instruction] = first, n
+            elif instruction.output in origin:
+                # (Who overwrites what it reads must wait for it too, and may stand before it.)
+                later = [self.number[r][0] for r in self.readers[instruction] if r in self.number]
+                if later:
+                    self.number[instruction] = min(later), n
 
     def _connect(self, placement: Placement) -> None:
         for instruction in self.instructions:

@@ -262,7 +262,7 @@ def test_empty_reductions(shape: tuple[int, ...], isa: str, rng: np.random.Gener
             for name in ("max", "logsumexp", "softmax"):
                 more = {} if name == "softmax" else {"keepdims": False}
                 bound = OPS[name].bind(axis=axis, **more)
-                if empty:
+                if empty and 0 not in np.delete(shape, axis):
                     with pytest.raises(ValueError, match="nothing to reduce"):
                         core.forward(bound, (x,))
                 else:

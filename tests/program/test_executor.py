@@ -577,3 +577,20 @@ def test_no_product_touches_what_lies_behind_a_buffer(ta, tb, isa, rng):
         core.Program(0, [a.shape, b.shape], [c], products, []).run(a, b)
         expected = 2.0 * (a.T if ta else a) @ (b.T if tb else b)
         np.testing.assert_allclose(c, expected, rtol=1e-12, atol=1e-12)
+
+
+# ---- profiles ----
+
+
+def test_what_is_executed_takes_time():
+    run = [((1, 0), (1,)), ((0, 0), (1,))]
+    instructions = [("run", (8,), run, [("square", 0, None, None, 1)]),
+                    ("sum", 1, 8, 1, (0, 0), (0, 8)),
+                    ("sum", 0, 8, 1, (0, 0), (0, 16))]  # fmt: skip
+    program = core.Program(24, [(8,)], [], instructions, [])
+    for _ in range(300):  # one slow reading of the clock must not make all times zero
+        *times, nothing = program.profile(2, np.ones(8))
+        assert all(t > 0.0 for t in times)
+        assert nothing == 0.0
+    with pytest.raises(ValueError, match="at least once"):
+        program.profile(0, np.ones(8))

@@ -23,7 +23,7 @@ from autodiff.program.passes import PASSES
 Entry = tuple[int, int, int, int]
 
 TENSORS = {"a": (3, 4), "b": (3, 4), "w": (4, 4), "bias": (1, 4), "column": (3, 1), "scale": ()}
-ARGUMENTS = [(3, 4), (2, 3, 4), (4,), ()]
+ARGUMENTS = [(3, 4), (2, 3, 4), (4,), (0, 4), ()]
 SMOOTH = ["tanh", "sigmoid", "negative", "square", "softplus", "sin", "cos", "expm1"]
 KINKED = ["relu", "abs", "sign"]
 BINARY = ["add", "subtract", "multiply", "add", "multiply"]
@@ -103,11 +103,13 @@ class Writer:
 
     def cut(self, i: int, j: int, k: int) -> Any:
         x = self.pick(i)
-        if np.ndim(x) == 0 or 0 in np.shape(x):
+        if np.ndim(x) == 0:
             return None
         items = [slice(None, None, -1), slice(0, 2), 0, slice(1, None), slice(None, None, 2), -1]
-        at = [slice(None)] * np.ndim(x)
-        at[k % np.ndim(x)] = items[j % len(items)]
+        at, axis, item = [slice(None)] * np.ndim(x), k % np.ndim(x), items[j % len(items)]
+        if isinstance(item, int) and np.shape(x)[axis] == 0:
+            return None
+        at[axis] = item
         return ops.getitem(x, tuple(at))
 
     def join(self, i: int, j: int, k: int) -> Any:
@@ -124,9 +126,9 @@ class Writer:
     def reduce(self, i: int, j: int, k: int) -> Any:
         x = self.pick(i)
         n = np.ndim(x)
-        if 0 in np.shape(x):
-            return None
         axis: Any = None if n == 0 else [None, 0, n - 1, tuple(range(0, n, 2))][k % 4]
+        if 0 in np.shape(x):
+            return ops.sum(x, axis, bool(j % 2))
         functions: list[Callable[..., Any]] = [ops.sum, ops.mean, ops.logsumexp]
         if j % 5 < 3:
             return functions[j % 5](ops.tanh(x), axis, bool(k % 3))

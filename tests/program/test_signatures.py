@@ -149,7 +149,7 @@ def test_unknown_containers_are_refused() -> None:
     for thing in (object(), len, lambda x: x, {1.0, 2.0}, range(3)):
         if isinstance(thing, range):
             continue  # an array for NumPy
-        with pytest.raises(DTypeError, match="static|real number"):
+        with pytest.raises(DTypeError, match=r"static|real number"):
             step(thing)
     with pytest.raises(DTypeError):
         autodiff.compile(lambda x: object())(1.0)
@@ -193,7 +193,7 @@ def test_mistaken_static_arguments() -> None:
         autodiff.compile(lambda x, n: x, static=("m",))
     with pytest.raises(ValueError, match="7"):
         autodiff.compile(lambda x, n: x, static=7)
-    with pytest.raises(TypeError, match="'n'|1.*hashable"):
+    with pytest.raises(TypeError, match=r"is not hashable"):
         autodiff.compile(lambda x, n: x, static="n")(1.0, [1, 2])
 
 
@@ -334,9 +334,9 @@ def test_a_cache_that_thrashes_says_so_once() -> None:
 
 def test_a_number_that_is_static_and_always_another_says_so() -> None:
     step = autodiff.compile(lambda x, n: x * n, static=("n",))
+    numbers = range(60)
     with pytest.warns(RuntimeWarning, match="recorded again and again"):
-        for n in range(60):
-            step(1.0, n)
+        assert [step(1.0, n) for n in numbers] == list(numbers)
 
 
 @pytest.mark.parametrize("size", [0, -1, 1.5, "a", None, True])

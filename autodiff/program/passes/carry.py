@@ -22,8 +22,9 @@ from autodiff.array import aligned_copy
 from autodiff.op import OPS
 from autodiff.program.fused import PRODUCT_ADD
 from autodiff.program.ir import Instruction, Program, Value
+from autodiff.program.passes.arrange import arrange, emit_in
 from autodiff.program.passes.legalise import legalise
-from autodiff.program.passes.rewrite import CycleError, Emitter, substitute
+from autodiff.program.passes.rewrite import Emitter
 
 __all__ = ["Carried", "carry"]
 
@@ -42,41 +43,84 @@ class Carried:
 
 def carry(program: Program) -> Carried | None:
     """The program with packed weights carried from step to step; None if there are none."""
+    found = _candidates(program)
+    if not found:
+        return None
+    order = arrange(program, list(found.values()))
+    # Not where a weight is updated with what another one has become.
+    together = {frozenset(members) for members in order}
+    packs = {p: values for p, values in found.items() if frozenset(values) in together}
+    if not packs:
+        return None
+    return _Carrier(program, packs).run(order)
+
+
+def _candidates(program: Program) -> dict[Value, list[Value]]:
+    """Packed weights, no weight twice, and the values that one op on all of them can compute."""
     updates = dict(program.writes)
-    writes = dict(program.writes)
-    before, after = Program(), Program()
-    new: dict[Value, Value] = {}
-    emitter = Emitter()
+    found: dict[Value, list[Value]] = {}
+    taken: set[Value] = set()
     for instruction in program.instructions:
         pack = instruction.output
-        if pack.op != "concat" or any(x in new for x in pack.inputs):
+        # Weights and biases lie side by side by columns.
+        if pack.op != "concat" or pack.attribute("axis") != 1:
             continue
         update = _common_update(pack.inputs, updates)
-        axis, start = pack.attribute("axis"), 0
-        if update is None or axis != 1:  # weights and biases lie side by side by columns
-            continue
+        if update is not None and taken.isdisjoint([*pack.inputs, *update]):
+            found[pack] = update
+            taken.update(pack.inputs, update)
+    return found
+
+
+class _Carrier:
+    """Makes the three programs."""
+
+    def __init__(self, program: Program, packs: dict[Value, list[Value]]) -> None:
+        self.program = program
+        self.packs = packs
+        self.pack_of = {value: pack for pack, update in packs.items() for value in update}
+        self.before, self.after = Program(), Program()
+        self.new: dict[Value, Value] = {}
+        self.wholes: list[tuple[Value, Value]] = []
+        self.slices = Emitter()  # of what is carried, in place of the tensors
+        for pack in packs:
+            self._begin(pack)
+
+    def _begin(self, pack: Value) -> None:
         packed = Value(pack.shape, "state", aligned_copy(np.zeros(pack.shape)), "packed")
-        _fill(before, packed, pack.inputs, axis)
-        emitter.at(update[0])
-        whole = _packed_update(emitter, packed, pack.inputs, update)
-        writes[packed] = whole
-        new[pack] = packed
-        for state, value in zip(pack.inputs, update, strict=True):
-            stop = start + state.shape[axis]
-            new[value] = emitter.slice(whole, axis, start, stop)
-            new[state] = emitter.at(pack).slice(packed, axis, start, stop)
-            emitter.at(update[0])
-            _take(after, state, packed, new[state].producer)
+        _fill(self.before, packed, pack.inputs, 1)
+        self.new[pack] = packed
+        start = 0
+        for state in pack.inputs:
+            stop = start + state.shape[1]
+            self.new[state] = self.slices.at(pack).slice(packed, 1, start, stop)
+            _take(self.after, state, packed, self.new[state].producer)
             start = stop
-            del writes[state]
-    if not before.writes:
-        return None
-    body = Program(program.arguments, program.instructions, program.results, list(writes.items()))
-    try:
-        body = substitute(body, new)
-    except CycleError:  # one of the weights is updated with what another one has become
-        return None
-    return Carried(before, legalise(body), after)
+
+    def run(self, order: Sequence[Sequence[Value]]) -> Carried:
+        """Emit the body in this order."""
+        carried = set(self.new)
+        program = emit_in(order, self.program, self.pack_of, self._build, self.new)
+        writes = [(state, value) for state, value in program.writes if state not in carried]
+        body = Program(program.arguments, program.instructions, program.results,
+                       [*writes, *self.wholes])  # fmt: skip
+        return Carried(self.before, legalise(body.in_order()), self.after)
+
+    def _build(
+        self, e: Emitter, members: Sequence[Value], new: dict[Value, Value]
+    ) -> Sequence[Value]:
+        pack = self.pack_of[members[0]]
+        update = self.packs[pack]
+        e.at(update[0])
+        whole = _packed_update(e, new[pack], pack.inputs, update, new)
+        self.wholes.append((new[pack], whole))
+        pieces: dict[Value, Value] = {}
+        start = 0
+        for value in update:
+            stop = start + value.shape[1]
+            pieces[value] = e.slice(whole, 1, start, stop)
+            start = stop
+        return [pieces[value] for value in members]
 
 
 def _common_update(states: Sequence[Value], updates: dict[Value, Value]) -> list[Value] | None:
@@ -104,7 +148,11 @@ def _common_update(states: Sequence[Value], updates: dict[Value, Value]) -> list
 
 
 def _packed_update(
-    e: Emitter, packed: Value, states: Sequence[Value], update: Sequence[Value]
+    e: Emitter,
+    packed: Value,
+    states: Sequence[Value],
+    update: Sequence[Value],
+    new: dict[Value, Value],
 ) -> Value:
     """One op that does to the packed states what `update` does to each."""
     first = update[0].producer
@@ -114,7 +162,8 @@ def _packed_update(
         shared = all(x is column[0] for x in column) and column[0].shape != states[0].shape
         if first.op.name == PRODUCT_ADD.name:
             shared = column[0] is not first.inputs[2]
-        operands.append(column[0] if shared else e.concat(column, 1))
+        now = [new.get(x, x) for x in column]
+        operands.append(now[0] if shared else e.concat(now, 1))
     return e.emit(first.op, operands)
 
 

@@ -15,9 +15,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from autodiff.program.ir import Instruction, Program, Value
-from autodiff.program.passes.rewrite import CycleError, Emitter, substitute
+from autodiff.program.passes.arrange import regroup
+from autodiff.program.passes.rewrite import Emitter, substitute
 
 __all__ = ["batch", "pack", "stack"]
 
@@ -42,90 +45,162 @@ def _is_weight(value: Value) -> bool:
 
 def stack(program: Program) -> Program:
     """Sums of products become one product, sums of sums one sum."""
-    sums = _sums(program)
-    emitter = Emitter(program)
-    parts: dict[Value, list[Value]] = {root: [] for root in sums}
-    rest = {root: list(terms) for root, terms in sums.items()}
-    _stack_shared_inputs(emitter, rest, parts, _weight_order(program))
-    _stack_transposed(emitter, rest, parts)
-    for root, terms in rest.items():
-        emitter.at(root)
-        _stack_sums(emitter, terms, parts[root])
-        if root.shape and root.shape[0] == 1 and len(terms) >= _WORTH_SUMMING:
-            terms.sort(key=lambda t: _row_in_stack(emitter, t))
-            joined = emitter.concat(terms, 0)
-            parts[root].append(emitter.apply("sum", joined, axis=(0,), keepdims=True))
-            terms.clear()
-    new: dict[Value, Value] = {}
-    for root, done in parts.items():
-        if done:
-            emitter.at(root)
-            total, *others = [*done, *rest[root]]
-            for other in others:
-                total = emitter.apply("add", total, other)
-            new[root] = total
-    return substitute(program, new)
+    return _Stack(program).run()
 
 
-_Terms = dict[Value, list[Value]]
+@dataclass
+class _Terms:
+    """The terms of a sum, by what can be done with them."""
+
+    packed: list[Value] = field(default_factory=list)  # products with several weights
+    stacked: list[Value] = field(default_factory=list)  # x_t' g_t
+    summed: list[Value] = field(default_factory=list)  # sums over rows
+    rows: list[Value] = field(default_factory=list)  # of which there are many
+    rest: list[Value] = field(default_factory=list)
+
+    @property
+    def lefts(self) -> tuple[Value, ...]:
+        """The x_t of the stacked products."""
+        return tuple(t.inputs[0].inputs[0] for t in self.stacked)
+
+    @property
+    def reads(self) -> list[Value]:
+        """What the sum is computed from, if all is done."""
+        packed = [x for t in self.packed for x in t.inputs]
+        stacked = [*self.lefts, *(t.inputs[1] for t in self.stacked)]
+        return [*packed, *stacked, *(t.inputs[0] for t in self.summed), *self.rows, *self.rest]
 
 
-def _stack_shared_inputs(e: Emitter, rest: _Terms, parts: _Terms, order: dict[Value, int]) -> None:
-    """Σ_k g_k w_k': the gradient of an input that several weights read."""
-    worth: Counter[frozenset[Value]] = Counter()
-    packed = {root: [t for t in terms if _packs(t)] for root, terms in rest.items()}
-    for terms in packed.values():
-        if len(terms) > 1:
-            worth[frozenset(t.inputs[1] for t in terms)] += terms[0].shape[0]
-    for root, terms in packed.items():
-        if worth[frozenset(t.inputs[1] for t in terms)] < _WORTH_PACKING or len(terms) < 2:
-            continue
-        e.at(root)
-        terms.sort(key=lambda t: order[t.inputs[1]])
-        lefts = e.concat([t.inputs[0] for t in terms], 1)
-        rights = e.concat([t.inputs[1] for t in terms], 0)
-        parts[root].append(e.apply("matmul", lefts, rights))
-        _remove(rest[root], terms)
+class _Stack:
+    """One run of the pass."""
 
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.offsets: dict[Value, tuple[int, int]] = {}
+        self.terms = {root: _Terms(rest=terms) for root, terms in _sums(program).items()}
+        self._find_packed()
+        for root, terms in self.terms.items():
+            _find_stacked(terms)
+            _find_summed(terms, root)
 
-def _stack_transposed(e: Emitter, rest: _Terms, parts: _Terms) -> None:
-    """Σ_t x_t' g_t as [x_1; x_2; ...]' [g_1; g_2; ...]: the gradient of a shared weight.
+    def run(self) -> Program:
+        by_lefts: dict[Any, list[Value]] = {}
+        for root, terms in self.terms.items():
+            if terms.packed or terms.stacked or terms.summed or terms.rows:
+                by_lefts.setdefault(terms.lefts or root, []).append(root)
+        # Sums over rows go last: their parts may lie in stacks that the others make.
+        first = [self.terms[roots[0]] for roots in by_lefts.values()]
+        phases = [1 if t.stacked else 2 if t.summed or t.rows else 0 for t in first]
+        groups = list(by_lefts.values())
+        if any(phase == 2 for phase in phases):
+            self.offsets = _offsets(self.program)
+        reads = {root: self.terms[root].reads for roots in groups for root in roots}
+        return regroup(self.program, groups, self._build, reads, phases)
 
-    Weights that read the same x_t (the gates of a cell) take their columns of one stack.
-    """
-    by_inputs: dict[tuple[Value, ...], list[tuple[Value, list[Value]]]] = {}
-    for root, terms in rest.items():
-        stacked = [t for t in terms if _is_product(t) and t.inputs[0].op == "transpose"]
-        if len(stacked) > 1:
-            stacked.sort(key=_rank_of_left)
-            xs = tuple(t.inputs[0].inputs[0] for t in stacked)
-            by_inputs.setdefault(xs, []).append((root, stacked))
-            _remove(terms, stacked)
-    for xs, members in by_inputs.items():
-        e.at(members[-1][0])
+    def _find_packed(self) -> None:
+        """Σ_k g_k w_k': the gradient of an input that several weights read."""
+        worth: Counter[frozenset[Value]] = Counter()
+        packed: dict[Value, list[Value]] = {}
+        for root, terms in self.terms.items():
+            products = [t for t in terms.rest if _packs(t)]
+            if len(products) > 1:
+                packed[root] = products
+                worth[frozenset(t.inputs[1] for t in products)] += root.shape[0]
+        order = _weight_order(self.program) if packed else {}
+        for root, products in packed.items():
+            if worth[frozenset(t.inputs[1] for t in products)] >= _WORTH_PACKING:
+                products.sort(key=lambda t: order[t.inputs[1]])
+                self.terms[root].packed = products
+                _remove(self.terms[root].rest, products)
+
+    def _build(self, e: Emitter, roots: Sequence[Value], new: dict[Value, Value]) -> list[Value]:
+        """Emit the sums of which the stacked products have the same x_t."""
+        parts: dict[Value, list[Value]] = {root: [] for root in roots}
+        for root in roots:
+            if packed := self.terms[root].packed:
+                e.at(root)
+                lefts = e.concat([_in(new, t.inputs[0]) for t in packed], 1)
+                rights = e.concat([_in(new, t.inputs[1]) for t in packed], 0)
+                parts[root].append(e.apply("matmul", lefts, rights))
+        if self.terms[roots[0]].stacked:
+            self._build_stacked(e, roots, new, parts)
+        for root in roots:
+            self._build_sums(e, root, new, parts[root])
+        return [self._total(e, root, new, parts[root]) for root in roots]
+
+    def _build_stacked(
+        self,
+        e: Emitter,
+        roots: Sequence[Value],
+        new: dict[Value, Value],
+        parts: dict[Value, list[Value]],
+    ) -> None:
+        """Σ_t x_t' g_t as [x_1; x_2; ...]' [g_1; g_2; ...]: the gradient of a shared weight.
+
+        Weights that read the same x_t (the gates of a cell) take their columns of one stack.
+        """
+        e.at(roots[-1])
+        xs = [_in(new, x) for x in self.terms[roots[0]].lefts]
         left = e.transpose(e.concat(xs, 0))
-        members.sort(
-            key=lambda m: max((o for _, o in e.part_of.get(m[1][-1].inputs[1], ())), default=0)
-        )  # as they lie side by side already
-        sides = [[m[1][t].inputs[1] for m in members] for t in range(len(xs))]
-        stack_of_sides = e.concat([e.concat(side, 1) for side in sides], 0)
+        sides = {root: [_in(new, t.inputs[1]) for t in self.terms[root].stacked] for root in roots}
+        # As they lie side by side already.
+        order = sorted(
+            roots, key=lambda r: max((o for _, o in e.part_of.get(sides[r][-1], ())), default=0)
+        )
+        all_sides = [e.concat([sides[root][t] for root in order], 1) for t in range(len(xs))]
+        stack_of_sides = e.concat(all_sides, 0)
         start = 0
-        for root, terms in members:
-            stop = start + terms[0].inputs[1].shape[1]
+        for root in order:
+            stop = start + root.shape[1]
             right = e.slice(stack_of_sides, 1, start, stop)
             parts[root].append(e.apply("matmul", left, right))
             start = stop
 
+    def _build_sums(
+        self, e: Emitter, root: Value, new: dict[Value, Value], parts: list[Value]
+    ) -> None:
+        """Σ_t sum(g_t) over rows as the sum over the rows of [g_1; g_2; ...]."""
 
-def _stack_sums(e: Emitter, terms: list[Value], parts: list[Value]) -> None:
-    """Σ_t sum(g_t) over rows as the sum over the rows of [g_1; g_2; ...]."""
-    summed = [t for t in terms if t.op == "sum" and 0 in t.attribute("axis")]
+        def position(x: Value) -> tuple[int, int]:
+            return self.offsets.get(x) or _row_in_stack(e, _in(new, x)) or _by_rank(x)
+
+        e.at(root)
+        terms = self.terms[root]
+        if terms.summed:
+            op = terms.summed[0].producer.op  # type: ignore[union-attr]
+            gs = sorted((t.inputs[0] for t in terms.summed), key=position)
+            parts.append(e.emit(op, [e.concat([_in(new, g) for g in gs], 0)]))
+        if terms.rows:
+            rows = [_in(new, t) for t in sorted(terms.rows, key=position)]
+            parts.append(e.apply("sum", e.concat(rows, 0), axis=(0,), keepdims=True))
+
+    def _total(self, e: Emitter, root: Value, new: dict[Value, Value], parts: list[Value]) -> Value:
+        e.at(root)
+        total, *others = [*parts, *(_in(new, t) for t in self.terms[root].rest)]
+        for other in others:
+            total = e.apply("add", total, other)
+        return total
+
+
+def _in(new: dict[Value, Value], value: Value) -> Value:
+    return new.get(value, value)
+
+
+def _find_stacked(terms: _Terms) -> None:
+    stacked = [t for t in terms.rest if _is_product(t) and t.inputs[0].op == "transpose"]
+    if len(stacked) > 1:
+        terms.stacked = sorted(stacked, key=_rank_of_left)
+        _remove(terms.rest, stacked)
+
+
+def _find_summed(terms: _Terms, root: Value) -> None:
+    summed = [t for t in terms.rest if t.op == "sum" and 0 in t.attribute("axis")]
     alike = [t for t in summed if _sums_alike(t, summed[0])]
     if len(alike) > 1:
-        _remove(terms, alike)
-        alike.sort(key=lambda t: _row_in_stack(e, t.inputs[0]))
-        joined = e.concat([t.inputs[0] for t in alike], 0)
-        parts.append(e.emit(alike[0].producer.op, [joined]))  # type: ignore[union-attr]
+        terms.summed = alike
+        _remove(terms.rest, alike)
+    if root.shape and root.shape[0] == 1 and len(terms.rest) >= _WORTH_SUMMING:
+        terms.rows, terms.rest = terms.rest, []
 
 
 def _remove(terms: list[Value], gone: Sequence[Value]) -> None:
@@ -138,13 +213,25 @@ def _rank_of_left(product: Value) -> int:
     return x.producer.rank if x.producer is not None else -1
 
 
-def _row_in_stack(e: Emitter, value: Value) -> tuple[int, int]:
-    """The order in which values have been stacked before, else that of their recording."""
+def _offsets(program: Program) -> dict[Value, tuple[int, int]]:
+    """For each value that the program stacks by rows, where: a key to sort by."""
+    emitter = Emitter(program)
+    found = {x: _row_in_stack(emitter, x) for x in emitter.part_of}
+    return {x: key for x, key in found.items() if key is not None}
+
+
+def _row_in_stack(e: Emitter, value: Value) -> tuple[int, int] | None:
+    """The row of a stack in which a value lies, as a key to sort by."""
     for whole, offset in e.part_of.get(value, ()):
         if whole.attribute("axis") == 0:
             return 0, offset
         for _, row in e.part_of.get(whole, ()):
             return 0, row
+    return None
+
+
+def _by_rank(value: Value) -> tuple[int, int]:
+    """When a value was recorded: comes after all rows of stacks."""
     return 1, value.producer.rank if value.producer is not None else -1
 
 
@@ -258,37 +345,22 @@ def batch(program: Program) -> Program:
     for instruction in program.instructions:
         if _is_product(instruction.output) and instruction.inputs[0].op != "transpose":
             by_right.setdefault(instruction.inputs[1], []).append(instruction.output)
-    emitter = Emitter(program)
-    groups = [
-        _batched(emitter, right, products)
-        for right, products in by_right.items()
-        if len(products) > 1 and not _depend(program, products)
-    ]
-    try:
-        return substitute(program, {v: new for group in groups for v, new in group.items()})
-    except CycleError:  # each may be done, but not all: they depend on each other
-        return substitute(program, max(groups, key=len))
+    groups = [products for products in by_right.values() if len(products) > 1]
+    offsets = _offsets(program) if groups else {}
 
+    def build(e: Emitter, products: Sequence[Value], new: dict[Value, Value]) -> Any:
+        if len(products) < 2:
+            return None
+        e.at(products[0])
+        lefts = [p.inputs[0] for p in products]
+        order = sorted(lefts, key=lambda x: offsets.get(x) or _by_rank(x))
+        whole = e.concat([_in(new, x) for x in dict.fromkeys(order)], 0)
+        product = e.apply("matmul", whole, _in(new, products[0].inputs[1]))
+        rows: dict[Value, Value] = {}
+        start = 0
+        for x in dict.fromkeys(order):
+            rows[x] = e.slice(product, 0, start, start + x.shape[0])
+            start += x.shape[0]
+        return [rows[x] for x in lefts]
 
-def _batched(e: Emitter, right: Value, products: list[Value]) -> dict[Value, Value]:
-    e.at(products[0])
-    products.sort(key=lambda p: _row_in_stack(e, p.inputs[0]))
-    product = e.apply("matmul", e.concat([p.inputs[0] for p in products], 0), right)
-    new: dict[Value, Value] = {}
-    start = 0
-    for p in products:
-        stop = start + p.shape[0]
-        new[p] = e.slice(product, 0, start, stop)
-        start = stop
-    return new
-
-
-def _depend(program: Program, products: Sequence[Value]) -> bool:
-    """Whether an operand of one product needs the result of another."""
-    tainted = set(products)
-    for instruction in program.instructions:
-        if not tainted.isdisjoint(instruction.inputs):
-            if instruction.output in tainted:
-                return True
-            tainted.add(instruction.output)
-    return any(p.inputs[0] in tainted or p.inputs[1] in tainted for p in products)
+    return regroup(program, groups, build)

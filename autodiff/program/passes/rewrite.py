@@ -16,15 +16,11 @@ from autodiff.backend.reference import Reference
 from autodiff.op import OPS, BoundOp
 from autodiff.program.ir import Builder, Instruction, Program, Value
 
-__all__ = ["CycleError", "Emitter", "Slice", "is_constant", "rewrite", "slice_of", "substitute"]
+__all__ = ["Emitter", "Slice", "is_constant", "rewrite", "slice_of", "substitute"]
 
 _FOLD_LIMIT = 256  # elements; a larger constant is cheaper to compute than to keep
 
 _execute = Reference().forward
-
-
-class CycleError(Exception):
-    """A substitution would make a value depend on itself."""
 
 
 class Slice(NamedTuple):
@@ -102,6 +98,8 @@ class Emitter(Builder):
             self._known[key] = value
             if value.op == "concat":
                 self._note_parts(value)
+        elif value.producer is not None and self.rank is not None:
+            value.producer.rank = min(value.producer.rank, self.rank)  # it is needed so early
         return value
 
     def _note_parts(self, whole: Value) -> None:
@@ -179,12 +177,9 @@ def substitute(program: Program, new: dict[Value, Value]) -> Program:
     """The program with values replaced, wherever they are used, and sorted by need.
 
     The replacements may be defined by instructions that are not in the program yet, and by
-    way of values that are replaced themselves.
-
-    Raises
-    ------
-    CycleError
-        If a value would depend on itself.
+    way of values that are replaced themselves. Each must be computed from nothing that the
+    value it replaces is not computed from: then no value can depend on itself. (What
+    brings several values together is for :mod:`autodiff.program.passes.arrange`.)
     """
     if not new:
         return program.in_order()
@@ -210,8 +205,7 @@ def substitute(program: Program, new: dict[Value, Value]) -> Program:
         else:
             missing = [x for x in value.inputs if x not in done]
             if missing:
-                if value in begun:
-                    raise CycleError
+                assert value not in begun, f"{value!r} would depend on itself"
                 begun.add(value)
                 stack.extend(reversed(missing))
             else:
