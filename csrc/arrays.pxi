@@ -39,6 +39,8 @@ cdef extern from "kernels.h":
     ctypedef void (*ad_rows)(ptrdiff_t, ptrdiff_t, const double*, double*) noexcept nogil
     ctypedef void (*ad_rows_gx)(
         ptrdiff_t, ptrdiff_t, const double*, const double*, double*) noexcept nogil
+    ctypedef void (*ad_rows_gx_of_x)(
+        ptrdiff_t, ptrdiff_t, const double*, const double*, const double*, double*) noexcept nogil
 
     ctypedef struct ad_cut:
         ptrdiff_t rows, cols
@@ -47,14 +49,13 @@ cdef extern from "kernels.h":
         const char* isa
         const ad_elementwise* elementwise
         ad_map divide
-        ad_map logsumexp_gx
         ad_reduce sum
         ad_reduce max
         ad_rows logsumexp
         ad_rows softmax
         ad_rows log_softmax
-        void (*max_gx)(ptrdiff_t, ptrdiff_t, const double*, const double*, const double*,
-                       double*) noexcept nogil
+        ad_rows_gx_of_x max_gx
+        ad_rows_gx_of_x logsumexp_gx
         ad_rows_gx softmax_gx
         ad_rows_gx log_softmax_gx
         void (*copy_rows)(

@@ -13,6 +13,7 @@ cdef dict STEPS = {
     "divide": 3, "sqrt": 4, "_sqrt_slope": 3, "exp": 5, "expm1": 8, "_sigmoid_slope": 2,
     "log": 6, "_log1p_slope": 3, "log1p": 8, "tanh": 7, "sigmoid": 7, "softplus": 12,
     "_softplus_slope": 8, "sin": 10, "_sin_slope": 10, "cos": 10, "_cos_slope": 10, "power": 50,
+    "float_power": 50,
 }
 
 

@@ -230,16 +230,31 @@ AD_INLINE double ad_power(double x, double p)
     return p == 2.0 ? x * x : p == 1.0 ? x : p == 0.5 ? sqrt(x) : p == -1.0 ? 1.0 / x : pow(x, p);
 }
 
-/* Its derivative; x^0 is the constant 1, also at 0, where 0 x^-1 would be 0 inf. */
-AD_INLINE double ad_power_slope(double x, double p)
+/* Its gradient; x^0 is the constant 1, also at 0, where 0 x^-1 would be 0 inf. */
+AD_INLINE double ad_power_gx(double g, double x, double p)
 {
-    return p == 0.0 ? 0.0 : p * ad_power(x, p - 1.0);
+    return p == 0.0 ? 0.0 : g * (p * ad_power(x, p - 1.0));
 }
 
-/* 1 where x > y, 1/2 where x = y, 0 where x < y or either is NaN. */
-AD_INLINE double ad_share(double x, double y)
+/* The same where each number has its own p: NumPy's is pow, also of p = 1/2. */
+AD_INLINE double ad_float_power(double x, double p) { return p == 2.0 ? x * x : pow(x, p); }
+
+AD_INLINE double ad_float_power_gx(double g, double x, double p)
 {
-    return 0.5 * ((x > y ? 1.0 : 0.0) + (x >= y ? 1.0 : 0.0));
+    return p == 0.0 ? 0.0 : g * (p * ad_float_power(x, p - 1.0));
+}
+
+/* g z ln x, with its limit 0 where x = 0 and p >= 0, and where z has gone to 0. */
+AD_INLINE double ad_float_power_gp(double g, double z, double x)
+{
+    const int flat = x == 0.0 ? fabs(z) <= 1.0 : z == 0.0 && x > 0.0;
+    return flat ? 0.0 : g * (z * ad_log(x));
+}
+
+/* g where x > y, half of it where x = y, 0 where x < y or either is NaN. */
+AD_INLINE double ad_share(double g, double x, double y)
+{
+    return x > y ? g : x == y ? 0.5 * g : 0.0;
 }
 
 #endif

@@ -37,6 +37,8 @@ typedef void (*ad_reduce)(ptrdiff_t a, ptrdiff_t r, ptrdiff_t b, const double *x
 typedef void (*ad_rows)(ptrdiff_t rows, ptrdiff_t n, const double *x, double *z);
 typedef void (*ad_rows_gx)(ptrdiff_t rows, ptrdiff_t n, const double *g, const double *z,
                            double *gx);
+typedef void (*ad_rows_gx_of_x)(ptrdiff_t rows, ptrdiff_t n, const double *g, const double *z,
+                                const double *x, double *gx);
 
 /* C = alpha op(A) op(B) + beta C, all row-major; op(A) is m by k, op(B) k by n, and op
  * transposes where t is not 0. C is not read where beta = 0. */
@@ -54,14 +56,13 @@ typedef struct {
     const char *isa;
     const ad_elementwise *elementwise; /* ends at a name NULL */
     ad_map divide;                     /* a / b */
-    ad_map logsumexp_gx;               /* g e^(x - z), of operands g, x, z */
     ad_reduce sum;                     /* 0 where r = 0 */
     ad_reduce max;                     /* r > 0; NaN if any is */
     ad_rows logsumexp;                 /* z: one number a row */
     ad_rows softmax;
     ad_rows log_softmax;
-    void (*max_gx)(ptrdiff_t rows, ptrdiff_t n, const double *g, const double *z,
-                   const double *x, double *gx); /* g, z: one number a row */
+    ad_rows_gx_of_x max_gx; /* g, z: one number a row */
+    ad_rows_gx_of_x logsumexp_gx;
     ad_rows_gx softmax_gx;
     ad_rows_gx log_softmax_gx;
     void (*copy_rows)(ptrdiff_t rows, ptrdiff_t cols, const double *x, ptrdiff_t x_row,

@@ -53,6 +53,10 @@ void ad_pool_free(ad_pool *pool)
 
 /* ---- fused runs ---- */
 
+/* Rows shorter than half a block share blocks, if no operand must be copied for it; rows
+ * shorter than this, if there are no more copies than maps. */
+#define AD_SHORT_ROW 64
+
 int ad_execute_nothing(void *parameters)
 {
     (void)parameters;
@@ -69,10 +73,28 @@ int ad_execute_block(void *parameters)
     return 0;
 }
 
+/* One number along each short row, four at a time: what goes too far is overwritten by the next
+ * row. The last rows come one by one. */
+static void spread_block(ptrdiff_t rows, ptrdiff_t cols, const double *x, ptrdiff_t x_row,
+                         double *z)
+{
+    const double *end = z + rows * cols;
+    for (; rows > 0 && end - z >= (cols + 3) / 4 * 4; rows--, x += x_row, z += cols) {
+        const double number = *x;
+        for (ptrdiff_t j = 0; j < cols; j += 4) z[j] = z[j + 1] = z[j + 2] = z[j + 3] = number;
+    }
+    for (; rows > 0; rows--, x += x_row)
+        for (ptrdiff_t j = 0; j < cols; j++) *z++ = *x;
+}
+
 /* rows by cols from x to z; steps in numbers. */
 static void copy_block(ptrdiff_t rows, ptrdiff_t cols, const double *x, ptrdiff_t x_row,
                        ptrdiff_t x_col, double *z, ptrdiff_t z_row, ptrdiff_t z_col)
 {
+    if (x_col == 0 && z_col == 1 && z_row == cols && cols < AD_SHORT_ROW) {
+        spread_block(rows, cols, x, x_row, z);
+        return;
+    }
     for (; rows > 0; rows--, x += x_row, z += z_row) {
         if (x_col == 1 && z_col == 1) {
             for (ptrdiff_t j = 0; j < cols; j++) z[j] = x[j];
@@ -152,10 +174,6 @@ void ad_run_blocks(const ad_run *run, ptrdiff_t first, ptrdiff_t last, double **
                      row * run->block_rows, col * run->block_cols, row == 0 || block == first);
     }
 }
-
-/* Rows shorter than half a block share blocks, if no operand must be copied for it; rows
- * shorter than this, if there are no more copies than maps. */
-#define AD_SHORT_ROW 64
 
 enum { ROWS = 2, COLS = 3 };
 

@@ -207,7 +207,6 @@ cdef class Reduction(Kernel):
     cdef void run_rows_gx(
         self, const Rows* rows, const double* g, const double* z, const double* x, double* gx
     ) noexcept nogil:
-        cdef ptrdiff_t i
         if self.kind == MAX:
             kernels.max_gx(rows.count, rows.n, g, z, x, gx)
         elif self.kind == SOFTMAX:
@@ -215,9 +214,7 @@ cdef class Reduction(Kernel):
         elif self.kind == LOG_SOFTMAX:
             kernels.log_softmax_gx(rows.count, rows.n, g, z, gx)
         else:
-            for i in range(rows.count):
-                kernels.logsumexp_gx(rows.n, g + i, 0, x + i * rows.n, 1, z + i, 0,
-                                     gx + i * rows.n)
+            kernels.logsumexp_gx(rows.count, rows.n, g, z, x, gx)
 
     cdef int spread(
         self, op, PyObject* x, ptrdiff_t size, const double* g, double* out

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.array import as_float64
-from autodiff.errors import ShapeError
-from autodiff.op import Example, Sample, declare, is_operand, refusal
+from autodiff.op import Example, Sample, declare, is_operand
 
 __all__ = [
     "abs",
@@ -23,6 +22,7 @@ __all__ = [
     "equal",
     "exp",
     "expm1",
+    "float_power",
     "greater",
     "greater_equal",
     "log",
@@ -102,10 +102,13 @@ def square(x: Any) -> Any:
     return x * x
 
 
+# ---- powers ---------------------------------------------------------------------------
+# x^0 is the constant 1, also at 0, where its slope 0 x^-1 would be 0 · inf: chosen, not multiplied.
+
+
 def _power_backward(g: Any, z: Any, x: Any, *, exponent: float) -> Any:
-    # x^0 is the constant 1, also at 0, where 0 x^-1 would be 0 · inf.
     if exponent == 0.0:
-        return 0.0 * g
+        return where(0.0, g, 0.0)
     return g * (exponent * power(x, exponent - 1.0))
 
 
@@ -121,23 +124,64 @@ def _power_backward(g: Any, z: Any, x: Any, *, exponent: float) -> Any:
 )
 def _power(x: Any, *, exponent: float) -> Any:
     """z = x^p with a constant exponent p."""
-    return x**exponent
+    return _complex_power(x, exponent) if np.iscomplexobj(x) else x**exponent
+
+
+def _float_power_gx(g: Any, z: Any, x: Any, exponent: Any) -> Any:
+    # Where p = 0 the slope is 0. Only where it would not come out so (1/x or g infinite or NaN) are
+    # g and x replaced: elsewhere the derivative by p of this rule is still needed.
+    safe = equal(where(equal(exponent, 0.0), 0.0 * (g + 1.0 / x), 0.0), 0.0)
+    return where(safe, g, 0.0) * (exponent * float_power(where(safe, x, 1.0), exponent - 1.0))
+
+
+def _float_power_gp(g: Any, z: Any, x: Any, exponent: Any) -> Any:
+    # z ln x, with its limit 0 where x = 0 and p >= 0, and where x^p has gone to 0; NaN for x < 0.
+    flat = where(equal(x, 0.0), greater_equal(1.0, z * z), equal(z, 0.0) * greater(x, 0.0))
+    return where(flat, 0.0, g) * (where(flat, 0.0, z) * log(where(flat, 1.0, x)))
+
+
+@declare(
+    backward=(_float_power_gx, _float_power_gp),
+    reads="z x exponent",
+    examples=[
+        Example((Sample(x, 0.3, 2.0), Sample(p, -2.0, 3.0)))
+        for x, p in [((3, 4), (3, 4)), ((3, 4), (4,)), ((3, 1), (1, 4)), ((), (2, 3)), ((2, 3), ())]
+    ],
+)
+def float_power(x: Any, exponent: Any) -> Any:
+    """z = x^p, element by element; NaN for x < 0 and p not an integer.
+
+    The gradient of p is z ln x: 0 at x = 0 for p >= 0, and NaN for x < 0, where x^p is defined at
+    single points only.
+    """
+    complex_ = np.iscomplexobj(x) or np.iscomplexobj(exponent)
+    return _complex_power(x, exponent) if complex_ else np.power(x, exponent)
+
+
+def _complex_power(x: Any, p: Any) -> Any:
+    """Whole powers by squaring, since e^(p ln x) turns rounding errors of Re z into Im z."""
+    x, p = np.broadcast_arrays(np.asarray(x, np.complex128), p)
+    whole = (p.imag == 0.0) & (p.real == np.rint(p.real)) & (np.abs(p.real) < 2.0**31)
+    left = np.where(whole, np.abs(p.real), 0.0).astype(np.int64)
+    z, square_ = np.ones(x.shape, np.complex128), x
+    while left.any():
+        z = np.where(left & 1, z * square_, z)
+        left >>= 1
+        square_ = square_ * square_ if left.any() else square_
+    return np.where(whole, np.where(p.real < 0.0, 1.0 / z, z), np.power(x, p))
 
 
 def power(x: Any, exponent: Any) -> Any:
     """z = x^p; NaN for x < 0 and p not an integer.
 
-    exponent : a number, or a node: then z is computed as e^(p ln x), and p gets its gradient too.
+    exponent : a number, an array or a node, which then gets its gradient too: see
+        :func:`float_power`.
     """
     if is_operand(exponent):
-        return exp(multiply(log(x), exponent))
+        return float_power(x, exponent)
     p = as_float64(exponent, "power: the exponent")
     if p.ndim:
-        raise refusal(
-            ShapeError,
-            f"power: the exponent must be one number or a node, it has shape {p.shape}",
-            x=x,
-        )
+        return float_power(x, p)
     return square(x) if p == 2.0 else _power(x, exponent=float(p))
 
 
@@ -220,7 +264,7 @@ def relu(x: Any) -> Any:
 
 
 def _abs_backward(g: Any, z: Any, x: Any) -> Any:
-    return g * sign(x)
+    return where(equal(x, 0.0), 0.0, g * sign(x))
 
 
 @declare(backward=_abs_backward, reads="x", examples=_unary(kind="distinct"))
@@ -234,14 +278,17 @@ def _magnitude(x: Any) -> Any:
 
 
 # ---- choices --------------------------------------------------------------------------
+# Their gradients choose too: g times a mask would be NaN where g is infinite and the mask 0.
 # At a tie the gradient is shared: half to each side, as in PyTorch and JAX.
 
 
+def _share(g: Any, x: Any, y: Any) -> Any:
+    """`g` where x > y, half of it where x = y, 0 where x < y."""
+    return where(greater(x, y), g, where(equal(x, y), 0.5 * g, 0.0))
+
+
 @declare(
-    backward=(
-        lambda g, z, x, y: g * _share(x, y),
-        lambda g, z, x, y: g * _share(y, x),
-    ),
+    backward=(lambda g, z, x, y: _share(g, x, y), lambda g, z, x, y: _share(g, y, x)),
     reads="x y",
     examples=_binary(kind="distinct"),
 )
@@ -251,21 +298,13 @@ def maximum(x: Any, y: Any) -> Any:
 
 
 @declare(
-    backward=(
-        lambda g, z, x, y: g * _share(y, x),
-        lambda g, z, x, y: g * _share(x, y),
-    ),
+    backward=(lambda g, z, x, y: _share(g, y, x), lambda g, z, x, y: _share(g, x, y)),
     reads="x y",
     examples=_binary(kind="distinct"),
 )
 def minimum(x: Any, y: Any) -> Any:
     """z = min(x, y), element by element; NaN if either is NaN."""
     return np.where((x.real <= y.real) | np.isnan(x), x, y)
-
-
-def _share(x: Any, y: Any) -> Any:
-    # 1 where x > y, 1/2 where x = y, 0 where x < y
-    return 0.5 * (greater(x, y) + greater_equal(x, y))
 
 
 def _where_gx(g: Any, z: Any, condition: Any, x: Any, y: Any) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 from autodiff.array import Shape
 from autodiff.errors import ShapeError
 from autodiff.op import Example, Sample, declare, refusal
-from autodiff.ops.elementwise import equal, exp
+from autodiff.ops.elementwise import equal, exp, where
 from autodiff.ops.shape import broadcast_to, normalise_axis, reshape
 
 __all__ = ["log_softmax", "logsumexp", "max", "mean", "softmax", "sum"]
@@ -51,8 +51,12 @@ def _nonempty(name: str, x: Any, axes: tuple[int, ...]) -> None:
 
 def _spread(g: Any, x: Any, axis: tuple[int, ...]) -> Any:
     """`g`, of the reduced shape, repeated to the shape of `x`."""
-    shape = np.shape(x)
-    return broadcast_to(reshape(g, _reduced(shape, axis=axis, keepdims=True)), shape)
+    return broadcast_to(reshape(g, _kept(x, axis)), np.shape(x))
+
+
+def _kept(x: Any, axis: tuple[int, ...]) -> Shape:
+    """The shape of `x` with the axes kept, as axes of size 1."""
+    return _reduced(np.shape(x), axis=axis, keepdims=True)
 
 
 def _reductions() -> list[Example]:
@@ -111,8 +115,10 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
 
 def _max_backward(g: Any, z: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     # Ties share the gradient equally, as in PyTorch's amax and in JAX.
+    # They choose it: 0 · inf is no gradient.
     winners = equal(x, _spread(z, x, axis))
-    return _spread(g, x, axis) * winners / sum(winners, axis=axis, keepdims=True)
+    share = reshape(g, _kept(x, axis)) / sum(winners, axis=axis, keepdims=True)
+    return where(winners, share, 0.0)
 
 
 @declare(shape=_reduced, backward=_max_backward, reads="z x", examples=_reductions())
