@@ -117,7 +117,7 @@ def _exp_minus_line(s: Any) -> Any:
 
 _LARGEST = 709.0  # its exponential is just a double
 _LARGEST_DOUBLE = float(np.finfo(np.float64).max)
-_NEAR = 0.03
+_NEAR = 0.025
 
 
 def softmax_cross_entropy(
