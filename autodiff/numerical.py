@@ -76,7 +76,6 @@ class Evaluation:
         with np.errstate(all="ignore"):
             for x in self.order:
                 self.values[x] = x.value if x.op is None else self._apply(x, {})
-        self.size = float(np.sum(np.abs(weights * self.values[node])))
         self.above: dict[Tensor, list[Node]] = {}
 
     def _apply(self, node: Node, changed: Mapping[Node, Any]) -> Any:

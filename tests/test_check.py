@@ -428,12 +428,19 @@ def test_one_that_is_not_a_number_leaves_the_others_alone(new_op):
     assert [row.index for row in report.failures()] in ([], [(0,)])
 
 
-def test_a_forgotten_gradient_that_underflows_is_found(new_op):
-    """A step that makes the numerical derivative 0 as well is no confirmation."""
-
+def test_a_forgotten_gradient_of_tiny_numbers_is_found(new_op):
     def tiny(x):
         """z = x² / 1e100."""
         return x * x * 1e-100
 
     wrong = new_op(tiny, lambda g, z, x: 0.0 * g)
     assert not check_gradients(wrong, [autodiff.Tensor([1.0, 1e20])]).ok
+
+
+def test_a_step_that_vanishes_on_the_way_confirms_nothing(new_op):
+    def there_and_back(x):
+        """z = x, by way of 1e-150 x."""
+        return (x * 1e-150) * 1e150
+
+    wrong = new_op(there_and_back, lambda g, z, x: 0.0 * g)
+    assert not check_gradients(wrong, [autodiff.Tensor([1e-145])]).ok

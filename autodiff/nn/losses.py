@@ -12,7 +12,7 @@ else, so it raises. The first axis counts samples. Each loss takes a `reduction`
 
 No formula overflows on the way to a result that is representable, and what has probability
 0 or 1 is no special case: infinite logits and log-variances give the limits, 0 · inf is 0.
-Values and derivatives of `bernoulli_nll` and `gaussian_kl` are right to a relative 1e-13, however
+Values and gradients of `bernoulli_nll` and `gaussian_kl` are right to a relative 4e-12, however
 small they are. All is composed of ops, so it can be differentiated again.
 """
 
@@ -97,26 +97,27 @@ def gaussian_kl(mean: Any, log_variance: Any, reduction: Reduction = "sum") -> A
     """
     _same_shape("gaussian_kl", mean=mean, log_variance=log_variance)
     spread = _exp_minus_line(log_variance)
-    return _reduce(ops.multiply(ops.multiply(0.5, mean), mean) + 0.5 * spread, reduction)
+    shift = ops.square(ops.multiply(math.sqrt(0.5), mean))
+    return _reduce(shift + 0.5 * spread, reduction)
 
 
 def _exp_minus_line(s: Any) -> Any:
     """e^s - 1 - s, by its series around 0, where the difference would cancel.
 
-    Relative errors stay below 1e-13; those of the derivatives below 1e-14.
+    The series is s² (1/2 + s/6 + s²/24), as a square. Relative errors stay below 4e-12 (next to
+    where the two meet), and those of the first derivative below 2e-12.
     """
     near = ops.multiply(ops.greater(_NEAR, s), ops.greater(s, -_NEAR))
     x = ops.where(near, s, 0.0)  # where the series is not used, its powers might overflow
-    series: Any = 1.0 / math.factorial(10)
-    for k in range(9, 1, -1):
-        series = x * series + 1.0 / math.factorial(k)
-    line = ops.where(ops.equal(s, math.inf), 0.0, s)
+    series = ops.square(x) * (ops.square(x + 2.0) / 24.0 + 1.0 / 3.0)
     with np.errstate(over="ignore"):
-        return ops.where(near, ops.square(x) * series, (ops.exp(s) - 1.0) - line)
+        line = ops.minimum(s, _LARGEST_DOUBLE)  # inf - inf is inf here
+        return ops.where(near, series, ops.expm1(s) - line)
 
 
 _LARGEST = 709.0  # its exponential is just a double
-_NEAR = 0.1
+_LARGEST_DOUBLE = float(np.finfo(np.float64).max)
+_NEAR = 2e-4
 
 
 def softmax_cross_entropy(
