@@ -423,12 +423,35 @@ def test_the_interpreter_ends(more):
 
 def test_the_environment_says_how_many():
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    assert run_script("", AUTODIFF_THREADS="").stdout == f"{min(cores or 1, 64)}\n"
+    found = run_script("", AUTODIFF_THREADS="", OMP_NUM_THREADS="")
+    assert found.stdout == f"{min(cores or 1, 64)}\n"
     assert run_script("", AUTODIFF_THREADS="1").stdout == "1\n"
     for wrong in ("0", "65", "many", "1.5"):
         found = run_script("", AUTODIFF_THREADS=wrong)
         assert found.returncode != 0
         assert "AUTODIFF_THREADS" in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [("1", 1), ("3", 3), ("4,2", 4), (" 5 , 2,1 ", 5), ("+2", 2), ("007", 7), ("65", 64)],
+)  # fmt: skip
+def test_the_environment_of_openmp(text, wanted):
+    found = run_script("", AUTODIFF_THREADS="", OMP_NUM_THREADS=text)
+    assert (found.stdout, found.stderr) == (f"{wanted}\n", "")
+    assert run_script("", AUTODIFF_THREADS="2", OMP_NUM_THREADS=text).stdout == "2\n"
+
+
+@pytest.mark.parametrize(
+    "text", ["0", "-1", "many", "1.5", "4,,2", "4,", "4,0", "2 3", "1_0", "²", "9" * 5000]
+)
+def test_what_openmp_ignores(text):
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    found = run_script("", AUTODIFF_THREADS="", OMP_NUM_THREADS=text)
+    assert found.stdout == f"{min(cores or 1, 64)}\n"
+    assert "OMP_NUM_THREADS" in found.stderr
+    assert run_script("", AUTODIFF_THREADS="", OMP_NUM_THREADS=" ").stderr == ""
+    assert run_script("", AUTODIFF_THREADS="2", OMP_NUM_THREADS=text).stderr == ""
 
 
 def test_the_number_is_checked():
