@@ -38,7 +38,7 @@ __all__ = ["load", "save"]
 METADATA = "__autodiff__"  # the entry of a .npz file that holds the aliases
 VERSION = 1
 _MAX_NPY_HEADER = 10_000  # NumPy's own limit
-_SMALL = 1 << 20  # what a file may take beyond what the model needs
+_SMALL = 1 << 16  # what a file may take beyond what the model needs
 
 
 class HasNamedParameters(Protocol):

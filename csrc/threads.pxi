@@ -48,7 +48,23 @@ def _default_threads():
         cores = len(os.sched_getaffinity(0))
     else:
         cores = os.cpu_count() or 1
+    cores = min(cores, _quota() or cores)
     return min(_openmp_threads() or cores, AD_MOST_THREADS)
+
+
+def _quota(folder="/sys/fs/cgroup"):
+    """The cores' time that the control group, often a container, may use; None: no limit."""
+    for names in ("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"):
+        try:
+            text = []
+            for name in names:
+                with open(os.path.join(folder, name), encoding="ascii") as file:
+                    text.append(file.read(100))
+            quota, period = " ".join(text).split()
+            return -(-int(quota) // int(period)) if int(quota) > 0 and int(period) > 0 else None
+        except (OSError, ValueError):  # there is no such file, or it says "max"
+            continue
+    return None
 
 
 def _openmp_threads():

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-pytest.importorskip("autodiff._core")
+core = pytest.importorskip("autodiff._core")
 
 SCRIPT = """
 import threading
@@ -51,10 +51,16 @@ def test_the_interpreter_ends(more):
     assert (found.returncode, found.stdout, found.stderr) == (0, "3\n", "")
 
 
-def test_the_environment_says_how_many():
+def usable() -> int:
+    """The number of threads where nothing else is said."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(cores or 1, core._quota() or 64, 64)
+
+
+def test_the_environment_says_how_many():
+    cores = usable()
     found = run_script("", AUTODIFF_THREADS="", OMP_NUM_THREADS="")
-    assert found.stdout == f"{min(cores or 1, 64)}\n"
+    assert found.stdout == f"{cores}\n"
     assert run_script("", AUTODIFF_THREADS="1").stdout == "1\n"
     for wrong in ("0", "65", "many", "1.5"):
         found = run_script("", AUTODIFF_THREADS=wrong)
@@ -76,9 +82,30 @@ def test_the_environment_of_openmp(text, wanted):
     "text", ["0", "-1", "many", "1.5", "4,,2", "4,", "4,0", "2 3", "1_0", "²", "9" * 5000]
 )
 def test_what_openmp_ignores(text):
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = usable()
     found = run_script("", AUTODIFF_THREADS="", OMP_NUM_THREADS=text)
-    assert found.stdout == f"{min(cores or 1, 64)}\n"
+    assert found.stdout == f"{cores}\n"
     assert "OMP_NUM_THREADS" in found.stderr
     assert run_script("", AUTODIFF_THREADS="", OMP_NUM_THREADS=" ").stderr == ""
     assert run_script("", AUTODIFF_THREADS="2", OMP_NUM_THREADS=text).stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("files", "wanted"),
+    [
+        ({"cpu.max": "150000 100000\n"}, 2),
+        ({"cpu.max": "100000 100000\n"}, 1),
+        ({"cpu.max": "1000 100000\n"}, 1),
+        ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu.max": "0 0\n"}, None),
+        ({"cpu.max": ""}, None),
+        ({"cpu/cpu.cfs_quota_us": "350000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({}, None),
+    ],
+)
+def test_the_quota_of_a_container(files, wanted, tmp_path):
+    (tmp_path / "cpu").mkdir()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert core._quota(str(tmp_path)) == wanted
