@@ -42,6 +42,7 @@ def write_together(
     buffers: Iterable[Array],
     values: Iterable[Array | float],
     locks: Iterable[Lock | None],
+    attributes: Iterable[tuple[object, str, object]] = (),
 ) -> None: ...
 
 class Program:
