@@ -41,18 +41,21 @@ def open_file(path: str, error: type[AutodiffError]) -> BinaryIO:
     OSError
         If it is not there, or may not be read.
     """
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        descriptor = os.open(path, flags)
+        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 (the caller closes it)
     except OSError:
-        _refuse(path, _mode(path, error), error)  # a socket, or a circle
+        _refuse(path, _mode(path, error), error)
         raise
     try:
-        _refuse(path, os.fstat(descriptor).st_mode, error)
+        _refuse(path, os.fstat(file.fileno()).st_mode, error)
     except BaseException:
-        os.close(descriptor)
+        file.close()
         raise
-    return os.fdopen(descriptor, "rb")
+    return file
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def check_target(path: str, error: type[AutodiffError]) -> None:
@@ -91,18 +94,18 @@ def replace_atomically(path: str, write: Callable[[BinaryIO], None]) -> None:
     # Not the name itself: with more around it, it may be too long.
     prefix = f".{hashlib.blake2b(os.fsencode(name), digest_size=8).hexdigest()}-"
     _remove_left_behind(folder, prefix)
-    temporary, descriptor = _new_file(folder, prefix)
+    file = _new_file(folder, prefix)
     try:
-        with open(descriptor, "wb") as file:
+        with file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
             with contextlib.suppress(FileNotFoundError):
-                os.chmod(temporary, os.stat(path).st_mode & 0o7777)
-            os.replace(temporary, path)
+                os.chmod(file.name, os.stat(path).st_mode & 0o7777)
+            os.replace(file.name, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+            os.unlink(file.name)
         raise
     with contextlib.suppress(OSError):  # not every file system lets a folder be synced
         descriptor = os.open(folder, os.O_RDONLY)
@@ -112,18 +115,17 @@ def replace_atomically(path: str, write: Callable[[BinaryIO], None]) -> None:
             os.close(descriptor)
 
 
-def _new_file(folder: str, prefix: str) -> tuple[str, int]:
-    """The name and descriptor of a new file, locked: it is not left behind."""
+def _new_file(folder: str, prefix: str) -> BinaryIO:
+    """A new file, locked as long as it is open: so it is not taken for one left behind."""
     while True:
         path = os.path.join(folder, f"{prefix}{secrets.token_hex(8)}.tmp")
-        # os.open and not tempfile: the new file gets the usual permissions, not 0600.
-        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
-        descriptor = os.open(path, flags, 0o666)
-        _lock(descriptor, wait=True)
+        # Not tempfile: the new file gets the usual permissions, not 0600.
+        file = open(path, "xb")  # noqa: SIM115 (the caller closes it)
+        _lock(file, wait=True)
         with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.stat(path), os.fstat(descriptor)):
-                return path, descriptor
-        os.close(descriptor)  # it was taken for one left behind, before it was locked
+            if os.path.samestat(os.stat(path), os.fstat(file.fileno())):
+                return file
+        file.close()  # it was taken for one left behind, before it was locked
 
 
 def _remove_left_behind(folder: str, prefix: str) -> None:
@@ -133,21 +135,24 @@ def _remove_left_behind(folder: str, prefix: str) -> None:
         names = [e.name for e in entries if e.name.startswith(prefix) and e.name.endswith(".tmp")]
     for name in names:
         path = os.path.join(folder, name)
-        with contextlib.suppress(OSError):
-            descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW)
-            try:
-                if _lock(descriptor, wait=False):
-                    os.unlink(path)
-            finally:
-                os.close(descriptor)
+        with (
+            contextlib.suppress(OSError),
+            open(path, "r+b", opener=_no_link_without_waiting) as file,
+        ):
+            if _lock(file, wait=False):
+                os.unlink(path)
 
 
-def _lock(descriptor: int, *, wait: bool) -> bool:
+def _no_link_without_waiting(path: str, flags: int) -> int:
+    return _without_waiting(path, flags | getattr(os, "O_NOFOLLOW", 0))
+
+
+def _lock(file: BinaryIO, *, wait: bool) -> bool:
     """Lock the file until it is closed; False if it cannot be had."""
     if fcntl is None:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError:  # another one has it, or the file system has no locks
         return False
     return True

@@ -21,25 +21,26 @@ import inspect
 import io
 import json
 import os
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
+from autodiff import zipped
 from autodiff.array import Array, Shape, as_float64
 from autodiff.errors import SaveError
 from autodiff.files import check_target, open_file, replace_atomically
 from autodiff.memory import assign_together, snapshots
 from autodiff.node import Tensor
-from autodiff.zipped import Entry, Stream, entries
+from autodiff.zipped import Entry, Stream
 
 __all__ = ["load", "save"]
 
 METADATA = "__autodiff__"  # the entry of a .npz file that holds the aliases
 VERSION = 1
 _MAX_NPY_HEADER = 10_000  # NumPy's own limit
-_SMALL = 1 << 20  # what a file may take beyond what the model needs
+_SMALL = 1 << 16  # what a file may take beyond what the model needs
 
 
 class HasNamedParameters(Protocol):
@@ -271,19 +272,23 @@ class _Format(NamedTuple):
 
 
 def _write_npz(file: BinaryIO, arrays: dict[str, Array], note: str) -> None:
-    # By hand, as numpy.savez cannot store an array called "file". Entries carry no time
-    # of day, so equal parameters make equal files.
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, array in [*arrays.items(), (METADATA, np.array(note))]:
-            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as entry:
-                np.lib.format.write_array(entry, array, allow_pickle=False)
+    # By hand, as numpy.savez cannot store an array called "file".
+    entries: dict[str, NDArray[Any]] = {**arrays, METADATA: np.array(note)}
+    zipped.write(file, ((f"{name}.npy", _npy(array)) for name, array in entries.items()))
+
+
+def _npy(array: NDArray[Any]) -> tuple[bytes, memoryview]:
+    header = io.BytesIO()
+    described = np.lib.format.header_data_from_array_1_0(array)
+    np.lib.format.write_array_header_1_0(header, described)
+    return header.getvalue(), array.reshape(-1).view(np.uint8).data
 
 
 def _read_npz(path: str, wanted: _Wanted) -> dict[str, Array]:
     arrays: dict[str, Array] = {}
     with open_file(path, SaveError) as file:
         found: dict[str, Entry] = {}
-        for entry in entries(file, path, wanted.room):
+        for entry in zipped.entries(file, path, wanted.room):
             name = entry.name.removesuffix(".npy")
             if name == entry.name or name in found:
                 raise SaveError(f"{path}: unexpected entry {entry.name!r}")

@@ -1,8 +1,10 @@
 """How many threads large products and elementwise runs may use.
 
 Only compiled steps, and products outside of them, that take some 25 microseconds or more are cut
-into parts; results have the same bits for any number of threads. At first as many threads as
-cores that the process may use, or the number in the environment variable AUTODIFF_THREADS.
+into parts; results have the same bits for any number of threads. At first the number is that in the
+environment variable AUTODIFF_THREADS; if that is not set, in OMP_NUM_THREADS, which joblib, dask
+and Spark set for their workers; else that of the cores that the process, or its container, may
+use.
 """
 
 from __future__ import annotations

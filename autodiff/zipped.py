@@ -1,20 +1,21 @@
-"""Read a zip archive in which anything may be a lie, within bounded memory.
+"""Zip archives: written piece by piece, and read within bounded memory, whatever lies they hold.
 
 Of an archive's directory only so much is kept as its reader expects. An entry is a stream: what
 is asked for is unpacked, and no more, whatever sizes the archive claims. (`zipfile` reads the
-directory, and what bzip2 and LZMA unpack, as a whole.)
+directory, and what bzip2 and LZMA unpack, as a whole; and after Ctrl-C it raises an error of its
+own.)
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
 from autodiff.errors import SaveError
 
-__all__ = ["Entry", "Stream", "entries"]
+__all__ = ["Entry", "Stream", "entries", "write"]
 
 _CHUNK = 1 << 16
 _KEPT = 400  # bytes that an Entry takes, without its name
@@ -22,6 +23,10 @@ _STORED, _DEFLATED = 0, 8
 _METHODS = {9: "deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "XZ"}
 _ENCRYPTED = 1 | 1 << 6 | 1 << 13
 _UTF8 = 1 << 11
+_WIDE = 0xFFFFFFFF  # stands for a number that takes 64 bits, and is elsewhere
+_FROM = 0xFFFFFFFF  # such a number
+_VERSION, _UNIX = 45, 3 << 8
+_NEW_YEAR_1980 = 1 << 5 | 1
 
 _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")
@@ -71,7 +76,7 @@ def _find_directory(file: BinaryIO, path: str) -> tuple[int, int]:
         raise SaveError(f"{path}: not a readable file of its format: it is no zip archive")
     _, *_, n, size, start, _ = _END.unpack_from(tail, at)
     end = length - len(tail) + at
-    if n == 0xFFFF or size == 0xFFFFFFFF or start == 0xFFFFFFFF:
+    if n == 0xFFFF or _WIDE in (size, start):
         where = end - _LOCATOR64.size
         signature, _, where, _ = _LOCATOR64.unpack(_exactly(file, path, where, _LOCATOR64.size))
         if signature == b"PK\6\7":
@@ -89,7 +94,7 @@ def _wide(extra: bytes, numbers: list[int], path: str) -> list[int]:
         if kind == 1:
             wide = [w for (w,) in struct.iter_unpack("<Q", extra[4 : 4 + size // 8 * 8])]
             try:
-                return [wide.pop(0) if x == 0xFFFFFFFF else x for x in numbers]
+                return [wide.pop(0) if x == _WIDE else x for x in numbers]
             except IndexError:
                 raise SaveError(f"{path}: damaged: an entry lacks its size") from None
         extra = extra[4 + size :]
@@ -172,3 +177,47 @@ class Stream:
         self._at += len(piece)
         self._packed_left -= len(piece)
         return piece
+
+
+# ---- writing ----------------------------------------------------------------------------
+
+
+def write(file: BinaryIO, content: Iterable[tuple[str, Sequence[bytes | memoryview]]]) -> None:
+    """Write an archive of stored entries, each a name and pieces of bytes, to an empty file.
+
+    They carry no time of day: the same content makes the same file.
+    """
+    directory, offset = [], 0
+    for name, pieces in content:
+        crc, size = 0, sum(len(piece) for piece in pieces)
+        for piece in pieces:
+            crc = zlib.crc32(piece, crc)
+        stored = name.encode()
+        flags = 0 if stored.isascii() else _UTF8
+        common = flags, _STORED, 0, _NEW_YEAR_1980, crc
+        sizes, extra = _narrow(size, size)
+        local = _LOCAL.pack(b"PK\3\4", _VERSION, *common, *sizes, len(stored), len(extra))
+        for piece in (local, stored, extra, *pieces):
+            file.write(piece)
+        (*sizes, where), wide = _narrow(size, size, offset)
+        line = _DIRECTORY.pack(b"PK\1\2", _UNIX | _VERSION, _VERSION, *common, *sizes, len(stored),
+                               len(wide), 0, 0, 0, 0o600 << 16, where)  # fmt: skip
+        directory.append(line + stored + wide)
+        offset += len(local) + len(stored) + len(extra) + size
+    file.writelines(directory)
+    file.write(_end(len(directory), sum(map(len, directory)), offset))
+
+
+def _narrow(*numbers: int) -> tuple[list[int], bytes]:
+    """The numbers in 32 bits, and the extra field that holds those which need more."""
+    wide = [x for x in numbers if x >= _FROM]
+    extra = struct.pack(f"<2H{len(wide)}Q", 1, 8 * len(wide), *wide) if wide else b""
+    return [_WIDE if x >= _FROM else x for x in numbers], extra
+
+
+def _end(n: int, size: int, start: int) -> bytes:
+    end = _END.pack(b"PK\5\6", 0, 0, *[min(n, 0xFFFF)] * 2, *_narrow(size, start)[0], 0)
+    if n < 0xFFFF and max(size, start) < _FROM:
+        return end
+    wide = _END64.pack(b"PK\6\6", _END64.size - 12, _VERSION, _VERSION, 0, 0, n, n, size, start)
+    return wide + _LOCATOR64.pack(b"PK\6\7", 0, start + size, 1) + end

@@ -12,6 +12,7 @@ from libc.string cimport memcpy, memset
 
 import os
 import re
+import warnings
 
 cimport numpy as cnp
 

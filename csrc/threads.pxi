@@ -36,19 +36,49 @@ def _end_threads():
 
 
 def _default_threads():
-    """AUTODIFF_THREADS, or the cores that this process may use."""
+    """AUTODIFF_THREADS, else OMP_NUM_THREADS, else the cores that this process may use."""
     text = os.environ.get("AUTODIFF_THREADS")
-    if not text:
-        if hasattr(os, "sched_getaffinity"):
-            cores = len(os.sched_getaffinity(0))
-        else:
-            cores = os.cpu_count() or 1
-        return min(cores, AD_MOST_THREADS)
-    try:
-        return checked(int(text))
-    except ValueError:
-        raise BackendError(
-            f"AUTODIFF_THREADS: {text!r} is no number from 1 to {AD_MOST_THREADS}") from None
+    if text:
+        try:
+            return checked(int(text))
+        except ValueError:
+            raise BackendError(f"AUTODIFF_THREADS: {text!r} is no number from 1 to "
+                               f"{AD_MOST_THREADS}") from None
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    cores = min(cores, _quota() or cores)
+    return min(_openmp_threads() or cores, AD_MOST_THREADS)
+
+
+def _quota(folder="/sys/fs/cgroup"):
+    """The cores' time that the control group, often a container, may use; None: no limit."""
+    for names in ("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"):
+        try:
+            text = []
+            for name in names:
+                with open(os.path.join(folder, name), encoding="ascii") as file:
+                    text.append(file.read(100))
+            quota, period = " ".join(text).split()
+            return -(-int(quota) // int(period)) if int(quota) > 0 and int(period) > 0 else None
+        except (OSError, ValueError):  # there is no such file, or it says "max"
+            continue
+    return None
+
+
+def _openmp_threads():
+    """OMP_NUM_THREADS, of a list the first number; None if it is not set, or not to be read."""
+    text = os.environ.get("OMP_NUM_THREADS", "")
+    if not text.strip():
+        return None
+    number = r"\s*\+?0*([1-9][0-9]{0,8})\s*"
+    numbers = re.fullmatch(f"{number}(,{number})*", text)
+    if numbers is None:
+        warnings.warn(f"OMP_NUM_THREADS: {text!r:.50} is no list of positive numbers: ignored",
+                      RuntimeWarning, stacklevel=2)
+        return None
+    return int(numbers[1])
 
 
 set_threads(_default_threads())

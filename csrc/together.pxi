@@ -1,5 +1,6 @@
 # Many buffers read or written at one moment, and arrays that can never be written.
 
+from cpython.object cimport PyObject_SetAttr
 from libc.stdint cimport uintptr_t
 from libc.stdlib cimport qsort
 from libc.string cimport memmove
@@ -241,17 +242,30 @@ cdef class Writing:
             memmove(copy.to, copy.source, copy.size * sizeof(double))
 
 
-def write_together(buffers, values, locks):
+cdef int check_attributes(tuple attributes) except -1:
+    for i, entry in enumerate(attributes):
+        if type(entry) is not tuple or len(entry) != 3 or type(entry[1]) is not str:
+            raise TypeError(f"attribute {i} is not (object, name, value): {entry!r}")
+    return 0
+
+
+def write_together(buffers, values, locks, attributes=()):
     """Copy values into C-contiguous float64 arrays, all of them or, after an error, none.
 
     values : for each buffer an array like it, or a number for shape (). They may lie in the
         buffers: all are read before one is written.
     locks : as for read_together().
+    attributes : triples of an object, a name and a value to set afterwards, in the same moment.
+        Setting them must not run Python code: slots, and variables of modules.
     """
     cdef Writing writing = Writing.__new__(Writing)
     cdef Held held = Held.__new__(Held)
     cdef tuple targets = tuple(buffers)
+    cdef tuple settings = tuple(attributes)
+    check_attributes(settings)
     writing.prepare(targets, tuple(values))
     held.acquire(tuple(locks), len(targets))
     writing.run()
+    for thing, name, value in settings:
+        PyObject_SetAttr(thing, name, value)
     held.release()

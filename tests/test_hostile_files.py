@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import autodiff
-from autodiff import data
+from autodiff import data, zipped
 from autodiff.errors import DataError, SaveError
 from autodiff.save import load, save
 
@@ -221,6 +221,34 @@ def test_archives_with_wide_numbers(tmp_path):
     locator = struct.pack("<4sLQL", b"PK\6\7", 0, start + len(line), 1)
     path.write_bytes(content[:start] + line + wide + locator + tail)
     refused(path, "an entry lacks its size")
+
+
+@pytest.mark.parametrize("limit", [1, 100, 300, 500])
+def test_large_archives_are_written(tmp_path, monkeypatch, limit):
+    """As if sizes and offsets from so many bytes on took 64 bits."""
+    monkeypatch.setattr(zipped, "_FROM", limit)
+    path, values = tmp_path / "m.npz", {"a": np.arange(3.0), "\u00e4": np.arange(40.0)}
+    save(path, {name: autodiff.Tensor(x) for name, x in values.items()})
+    with np.load(path) as found:
+        for name, x in values.items():
+            np.testing.assert_array_equal(found[name], x)
+    with zipfile.ZipFile(path) as file:
+        assert file.testzip() is None
+    loaded = {name: autodiff.Tensor(shape=x.shape) for name, x in values.items()}
+    load(path, loaded)
+    np.testing.assert_array_equal(loaded["a"].value, values["a"])
+
+
+def test_archives_of_many_entries(tmp_path):
+    path = tmp_path / "m.zip"
+    with open(path, "wb") as made:
+        zipped.write(made, ((f"{i}", (b"x",)) for i in range(70_000)))
+    with zipfile.ZipFile(path) as file:
+        assert len(file.namelist()) == 70_000
+        assert file.read("69999") == b"x"
+    with open(path, "rb") as made:
+        found = list(zipped.entries(made, "m.zip", 1 << 30))
+    assert [entry.name for entry in found] == [f"{i}" for i in range(70_000)]
 
 
 def test_what_is_loaded_is_held_once(tmp_path):

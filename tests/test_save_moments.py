@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 
@@ -101,13 +102,33 @@ def test_an_interruption_at_any_line_of_load_changes_all_or_nothing(path, unassi
     load(path, parameters)
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interruption_at_any_line_of_save_leaves_the_old_file_or_the_new(path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    save(path, {"w": autodiff.Tensor([0.0, 0.0])})
+    wanted, lines, finished = 0.0, 0, False
+    while not finished:
+        values = {"w": autodiff.Tensor([lines + 1.0, lines + 1.0])}
+        finished = not interrupted_at(lines, lambda v=values: save(path, v))
+        lines += 1
+        loaded = {"w": autodiff.Tensor([-1.0, -1.0])}
+        load(path, loaded)
+        first, second = loaded["w"].value
+        assert first == second in (wanted, float(lines))
+        wanted = first
+    assert wanted == lines > 50
+    save(path, values)
+    assert os.listdir(path.parent) == [path.name]
+
+
 def interrupted_at(n, work):
-    """Whether KeyboardInterrupt was raised before line n of all the lines that run."""
-    left = n
+    """Whether KeyboardInterrupt was raised before line n of the library's lines that run."""
+    left, library = n, os.path.dirname(autodiff.__file__)
 
     def tracer(frame, event, argument):
         nonlocal left
-        if event == "line":
+        if event == "line" and frame.f_code.co_filename.startswith(library):
             left -= 1
             if left == -1:
                 sys.settrace(None)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pickle
+import signal
 import threading
 import time
+import types
 from collections.abc import Callable
 from contextlib import contextmanager
 from typing import Any
@@ -200,6 +202,59 @@ def test_what_cannot_be_written():
     with pytest.raises(TypeError, match="buffer 0 is no"):
         core.write_together([[0.0]], [one], [None])
     assert not x.any()
+
+
+class Slots:
+    __slots__ = ("array", "number")
+
+
+def test_attributes_are_set_in_the_same_moment():
+    things, lock = [Slots() for _ in range(3)], core.Lock()
+    x, module = np.zeros(3), types.ModuleType("module")
+    attributes = [(thing, "number", i) for i, thing in enumerate(things)]
+    attributes += [(things[0], "array", x), (module, "epoch", "new"), (things[2], "number", 7)]
+    core.write_together([x], [np.ones(3)], [lock], attributes)
+    assert [thing.number for thing in things] == [0, 1, 7]
+    assert things[0].array is x
+    assert module.epoch == "new"
+    core.write_together([], [], [], [(things[0], "number", 8)])
+    assert things[0].number == 8
+
+
+def test_attributes_are_checked_first():
+    x, lock, thing = np.zeros(3), core.Lock(), Slots()
+    for wrong in ((thing, "number"), (thing, 3, 4), [thing, "number", 3], None):
+        with pytest.raises(TypeError, match="attribute 1 is not"):
+            core.write_together([x], [np.ones(3)], [lock], [(thing, "number", 1), wrong])
+    assert not x.any()
+    with pytest.raises(AttributeError):  # the caller's fault; the lock is free again
+        core.write_together([x], [np.ones(3)], [lock], [(thing, "none", 1)])
+    core.read_together([x], [lock])
+
+
+def test_no_signal_comes_between():
+    """A handler that looks whenever it can sees all or nothing."""
+    buffers, things = [np.zeros(300) for _ in range(300)], [Slots() for _ in range(300)]
+    for thing in things:
+        thing.number = 0.0
+    seen = set()
+
+    def look(*_: object) -> None:
+        seen.add((*(float(x[-1]) for x in buffers), *(t.number for t in things)))
+
+    before = signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, 5e-4, 5e-4)
+    try:
+        k = 0.0
+        while k < 1000.0 or len(seen) < 20:
+            k += 1.0
+            values = [np.full(300, k)] * 300
+            attributes = [(thing, "number", k) for thing in things]
+            core.write_together(buffers, values, [None] * 300, attributes)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+    assert all(len(set(state)) == 1 for state in seen)
 
 
 # ---- while programs run -----------------------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import sysconfig
 import threading
 import time
@@ -379,56 +378,6 @@ def test_a_child_has_workers_of_its_own():
     finally:
         stop.set()
         thread.join()
-
-
-SCRIPT = """
-import threading
-import numpy as np
-import autodiff._core as core
-n = 400_000
-x = np.ones(n)
-maps = [("tanh", 0, None, None, -1), ("sin", -1, None, None, 1)]
-code = [("run", (n,), [((1, 0), (1,))] * 2, maps)]
-program = core.Program(0, [], [x], code, [])
-print(core.threads())
-{}
-"""
-
-
-def run_script(more: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(more)],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-@pytest.mark.parametrize(
-    "more",
-    [
-        "program.run()",
-        "work = lambda: [program.run() for _ in iter(int, 1)]\n"
-        "threading.Thread(target=work, daemon=True).start()\n"
-        "import time; time.sleep(0.05)",
-        "import atexit; atexit.register(program.run); program.run()",
-    ],
-)
-def test_the_interpreter_ends(more):
-    found = run_script(more, AUTODIFF_THREADS="3")
-    assert (found.returncode, found.stdout, found.stderr) == (0, "3\n", "")
-
-
-def test_the_environment_says_how_many():
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    assert run_script("", AUTODIFF_THREADS="").stdout == f"{min(cores or 1, 64)}\n"
-    assert run_script("", AUTODIFF_THREADS="1").stdout == "1\n"
-    for wrong in ("0", "65", "many", "1.5"):
-        found = run_script("", AUTODIFF_THREADS=wrong)
-        assert found.returncode != 0
-        assert "AUTODIFF_THREADS" in found.stderr
 
 
 def test_the_number_is_checked():
