@@ -37,7 +37,22 @@ class Executor(Protocol):
 
 
 _loading = threading.Lock()
-_locks: weakref.WeakKeyDictionary[Tensor, Any] = weakref.WeakKeyDictionary()
+_locks: dict[_Identity, Any] = {}
+
+
+class _Identity(weakref.ref[Tensor]):
+    """A weak key: the tensor itself, whatever `==` says of tensors."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, _Identity) and self() is other() is not None)
+
+    __hash__ = weakref.ref.__hash__
+
+
+def _forget(key: _Identity) -> None:
+    _locks.pop(key, None)
 
 
 def load(code: Code, tensors: Sequence[Tensor] = (), *, beside: Executor | None = None) -> Executor:
@@ -55,9 +70,10 @@ def load(code: Code, tensors: Sequence[Tensor] = (), *, beside: Executor | None 
         if isinstance(beside, _core.Program):
             lock = beside.lock
         else:
-            lock = next((_locks[t] for t in tensors if t in _locks), None) or _core.Lock()
+            found = (_locks.get(_Identity(t)) for t in tensors)
+            lock = next((x for x in found if x is not None), None) or _core.Lock()
         for tensor in tensors:
-            _locks.setdefault(tensor, lock).join(lock)
+            _locks.setdefault(_Identity(tensor, _forget), lock).join(lock)
     return _core.Program(
         code.arena_size, code.arguments, code.buffers, code.instructions, code.results, lock
     )

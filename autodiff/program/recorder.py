@@ -88,7 +88,7 @@ class Recorder:
         self._tensors: dict[Tensor, Any] = {}  # all that were touched, with their buffers
         # All nodes that were computed or touched, and what they held before. Weakly: in an
         # ordinary step too nobody waits for readers that are gone.
-        self._before: weakref.WeakKeyDictionary[Node, _Held] = weakref.WeakKeyDictionary()
+        self._before: dict[int, tuple[weakref.ref[Node], _Held]] = {}
         self._assigned: dict[Tensor, Recorded] = {}
         self._start = next(graph.ticks)
 
@@ -108,8 +108,9 @@ class Recorder:
 
     def remember(self, node: Node) -> None:
         """Note what a node holds before the recording changes it."""
-        if node not in self._before:
-            self._before[node] = _Held(node)
+        known = self._before.get(id(node))
+        if known is None or known[0]() is not node:
+            self._before[id(node)] = weakref.ref(node), _Held(node)
 
     def _restore(self, failed: bool) -> None:
         """Give all nodes back what they held; but gradients only if the recording failed.
@@ -117,7 +118,9 @@ class Recorder:
         (Those of an earlier pass would be taken for the step's.)
         """
         graph.new_epoch()
-        for node, held in list(self._before.items()):
+        for reference, held in self._before.values():
+            if (node := reference()) is None:
+                continue
             held.restore(node)
             if not failed:
                 node._gradient = None
