@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
+from numbers import Number
 from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
@@ -56,6 +57,8 @@ def as_float64(value: Any, what: str = "value") -> Array:
     """
     if is_float64(value):
         return value
+    if value is None:
+        raise DTypeError(f"{what}: None is no array of numbers")
     if type(value) not in _PLAIN and (why := _loses(value)) is not None:
         raise DTypeError(f"{what}: {why}")
     try:
@@ -71,6 +74,8 @@ def as_float64(value: Any, what: str = "value") -> Array:
             f"{what}: dtype {array.dtype} is not a real number type; "
             f"this library computes in float64{_advice(value, array)}"
         )
+    if is_float64(array):
+        return array
     # `ascontiguousarray` would turn a 0-d array into one of shape (1,).
     return np.require(array, np.float64, ["C", "A"])
 
@@ -100,7 +105,7 @@ def _loses(value: Any) -> str | None:
                 "a list of nodes is no operand, and their values alone would lose the gradient; "
                 "join them with autodiff.stack or autodiff.concat"
             )
-    return None
+    return f"a list nested more than {_MAX_AXES} times; it may hold itself"
 
 
 def _has_own_arithmetic(kind: type) -> bool:
@@ -126,6 +131,8 @@ def _advice(value: Any, array: np.ndarray[Any, Any]) -> str:
         return f"; give one of its fields: {', '.join(array.dtype.names)}"
     if array.dtype == object and any(map(is_operand, array.flat)):
         return "; join nodes with autodiff.stack or autodiff.concat"
+    if isinstance(value, Number):  # a fraction, or an integer of more than 64 bits
+        return "; write float(x)"
     return ""
 
 

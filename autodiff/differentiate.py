@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -11,7 +11,7 @@ from autodiff.errors import GradientError, ShapeError
 from autodiff.graph import ancestors
 from autodiff.node import Node, Tensor, lift
 from autodiff.op import is_operand, refusal
-from autodiff.ops.arguments import operand
+from autodiff.ops.arguments import listed, operand
 from autodiff.ops.rules import input_gradient
 
 __all__ = ["gradients"]
@@ -55,9 +55,9 @@ def gradients(y: Node, xs: Node | Sequence[Node], seed: Any = None) -> Node | li
         raise _no_node("y", y)
     if isinstance(xs, Node):
         return _gradients(y, [xs], seed)[0]
-    if not isinstance(xs, Iterable) or is_operand(xs) or isinstance(xs, np.ndarray):
+    wanted = None if isinstance(xs, np.ndarray) else listed(xs)
+    if wanted is None:
         raise _no_node("x", xs)
-    wanted = list(xs)
     for i, x in enumerate(wanted):
         if not isinstance(x, Node):
             raise _no_node(f"xs[{i}]", x)

@@ -243,14 +243,24 @@ def apply(op: Op, inputs: Sequence[Any], attributes: dict[str, Any]) -> Any:
     An operand whose class has ``__autodiff_apply__(bound_op, inputs)`` decides; of
     several, the one with the greatest ``__array_priority__``.
     """
-    host = None
+    host, mixed = None, False
     for x in inputs:
-        if is_operand(x) and (host is None or x.__array_priority__ > host.__array_priority__):
+        if not is_operand(x):
+            mixed = True
+        elif host is None or x.__array_priority__ > host.__array_priority__:
             host = x
+    if mixed:
+        inputs = [
+            x if is_operand(x) else plain(x, op.name, op.input_name(i))
+            for i, x in enumerate(inputs)
+        ]
     if host is not None:
         return host.__autodiff_apply__(op.bind(**attributes), inputs)
-    arrays = [plain(x, op.name, op.input_name(i)) for i, x in enumerate(inputs)]
-    return op.forward(*arrays, **attributes)
+    try:
+        op.shape(*[x.shape for x in inputs], **attributes)
+    except ShapeError as error:
+        raise refusal(ShapeError, str(error)) from None
+    return op.forward(*inputs, **attributes)
 
 
 _complex_step: ContextVar[bool] = ContextVar("complex_step", default=False)
@@ -280,6 +290,8 @@ def plain(x: Any, name: str, what: str) -> Any:
     """
     if is_float64(x):
         return x
+    if type(x) is float:
+        return np.asarray(x)
     if _complex_step.get() and np.iscomplexobj(x):
         return np.asarray(x)
     if type(x) is np.ndarray and x.dtype == np.float64:

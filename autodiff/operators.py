@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import copy
 import math
+import opcode
+import sys
 from collections.abc import Iterator
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from autodiff import ops
 from autodiff.array import Shape
-from autodiff.errors import DTypeError, ShapeError
+from autodiff.errors import DTypeError, GradientError, ShapeError
 from autodiff.op import refusal
-from autodiff.ops.arguments import several
+from autodiff.ops.arguments import brief, several
 from autodiff.protocols import Protocols
 
 if TYPE_CHECKING:
@@ -189,6 +192,13 @@ class Operators(Protocols):
     # ---- numbers ----------------------------------------------------------------------
 
     def __float__(self) -> float:
+        if self.needs_gradient and _is_stored(sys._getframe(1)):
+            raise refusal(
+                GradientError,
+                "array[...] = node would store its number alone, and the gradient would be lost; "
+                "keep nodes in a list and join them with autodiff.stack, or store node.value",
+                node=self,
+            )
         return float(self.item())
 
     def __bool__(self) -> bool:
@@ -218,10 +228,14 @@ class Operators(Protocols):
 
     def astype(self, dtype: Any) -> Any:
         """Itself as float64, which it is; DTypeError for anything else."""
-        if np.dtype(dtype) != _FLOAT64:
+        try:
+            same = np.dtype(dtype) == _FLOAT64
+        except (TypeError, ValueError):
+            same = False
+        if not same:
             raise refusal(
                 DTypeError,
-                f"astype: nodes hold float64, there is no op to {np.dtype(dtype)}; "
+                f"astype: a node holds float64, there is no op to {brief(dtype)}; "
                 "use node.value.astype for an array",
                 x=self,
             )
@@ -229,3 +243,9 @@ class Operators(Protocols):
 
 
 _FLOAT64 = np.dtype(np.float64)
+_STORE = opcode.opmap["STORE_SUBSCR"]
+
+
+def _is_stored(frame: FrameType) -> bool:
+    """Whether the caller's line is ``x[i] = node``; NumPy then asks for a float in silence."""
+    return frame.f_lasti >= 0 and frame.f_code.co_code[frame.f_lasti] == _STORE

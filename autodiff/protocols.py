@@ -106,7 +106,7 @@ def _is_neutral(name: str, value: Any) -> bool:
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "dtype": (float, np.float64, np.dtype(np.float64)),
     "where": (True,),
-    "order": ("C",),
+    "order": ("C", "K"),
     "subok": (False,),
     "casting": ("same_kind",),
 }
@@ -190,6 +190,8 @@ _TABLE: list[tuple[Callable[..., Any], Callable[..., Any], str]] = [
     (np.amax, ops.max, "a:x axis out: keepdims initial: where:"),
     (np.min, ops.min, "a:x axis out: keepdims initial: where:"),
     (np.amin, ops.min, "a:x axis out: keepdims initial: where:"),
+    (np.zeros_like, lambda x: np.zeros(x.shape), "a:x dtype: order: subok: shape: device:"),
+    (np.ones_like, lambda x: np.ones(x.shape), "a:x dtype: order: subok: shape: device:"),
     (np.shape, lambda x: x.shape, "a:x"),
     (np.ndim, lambda x: x.ndim, "a:x"),
     (np.size, _size, "a:x axis"),

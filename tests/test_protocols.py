@@ -148,6 +148,31 @@ CONVERSIONS = [
 ]
 
 
+def test_a_node_stored_into_an_array_would_lose_its_gradient() -> None:
+    array, x = np.zeros((2, 2)), Tensor([1.0, 2.0])
+    for index in (slice(None), 0):
+        with pytest.raises(GradientError, match=r"autodiff\.stack"):
+            store(array, index, x)
+    with pytest.raises(ValueError, match="setting an array element") as caught:
+        store(array, (0, 1), x[0])
+    assert isinstance(caught.value.__cause__, GradientError)
+    assert "would store its number alone" in str(caught.value.__cause__)
+    with pytest.raises(ValueError, match="item of array"):
+        store(array.flat, 0, x[0])
+    np.testing.assert_array_equal(array, np.zeros((2, 2)))
+    store(array, (0, 0), float(x[0]))  # on purpose
+    store(array, 1, x.value)
+    store(array, (0, 1), autodiff.stop_gradient(x[1]))
+    np.testing.assert_array_equal(array, [[1.0, 2.0], [1.0, 2.0]])
+    kept: dict[int, Any] = {}
+    store(kept, 0, x[0])
+    assert isinstance(kept[0], Node)
+
+
+def store(container: Any, index: Any, value: Any) -> None:
+    container[index] = value
+
+
 def test_as_an_array_a_constant_is_a_copy_of_the_value() -> None:
     x = Tensor([1.0, 2.0], constant=True)
     with pytest.raises(ValueError, match="copy only"):
@@ -210,6 +235,8 @@ FUNCTION_CASES: dict[Any, Any] = {
     np.amax: lambda f, x: [f(x), f(x, axis=0)],
     np.min: lambda f, x: [f(x), f(x, 0), f(x, axis=1, keepdims=True)],
     np.amin: lambda f, x: [f(x), f(x, axis=0)],
+    np.zeros_like: None,
+    np.ones_like: None,
     np.shape: None,
     np.ndim: None,
     np.size: None,
@@ -221,7 +248,7 @@ def test_functions_build_nodes(function: Any, rng: np.random.Generator) -> None:
     x = rng.normal(size=(2, 4))
     case = FUNCTION_CASES[function]
     if case is None:
-        assert function(Tensor(x)) == function(x)
+        np.testing.assert_array_equal(function(Tensor(x)), function(x))
         if function is np.size:
             assert [np.size(Tensor(x), axis) for axis in (0, 1)] == [2, 4]
         return

@@ -27,6 +27,7 @@ __all__ = [
     "axis_of",
     "brief",
     "flag",
+    "listed",
     "operand",
     "parts_of",
     "several",
@@ -37,6 +38,7 @@ __all__ = [
 MAX_AXES = 64
 """NumPy's limit."""
 _ITEM = 8  # bytes of a float64
+_MOST = 1 << 24  # items of a sequence; who gives more, as range(2**62), means something else
 
 
 def operand(name: str, x: Any, what: str = "x") -> Any:
@@ -69,8 +71,13 @@ def several(x: Any) -> tuple[Any, ...] | None:
     if isinstance(x, np.ndarray):
         return tuple(x) if x.ndim == 1 else None
     if isinstance(x, Sequence) and not isinstance(x, (str, bytes, bytearray)):
-        return tuple(x)
+        return tuple(x) if len(x) <= _MOST else None
     return None
+
+
+def listed(x: Any) -> tuple[Any, ...] | None:
+    """What :func:`several` gives, and the items of a generator or of a dictionary's values."""
+    return tuple(x) if isinstance(x, (ValuesView, GeneratorType, map)) else several(x)
 
 
 def axis_of(name: str, x: Any, axis: Any, n_new: int = 0) -> int:
@@ -136,12 +143,7 @@ def flag(name: str, what: str, value: Any) -> bool:
 
 def parts_of(name: str, parts: Any) -> tuple[Any, ...]:
     """The operands that are joined; DTypeError if that is no sequence, ShapeError if empty."""
-    if isinstance(parts, (ValuesView, GeneratorType, map)):
-        items: tuple[Any, ...] | None = tuple(parts)
-    elif isinstance(parts, np.ndarray) and parts.ndim > 1:
-        items = tuple(parts)
-    else:
-        items = several(parts)
+    items = tuple(parts) if isinstance(parts, np.ndarray) and parts.ndim > 1 else listed(parts)
     if items is None:
         known = {"parts": parts} if is_operand(parts) else {}
         raise refusal(

@@ -52,7 +52,7 @@ IntLike: TypeAlias = int | np.integer[Any]
 
 @declare(
     shape=lambda x, *, shape: shape,
-    backward=lambda g, z, x, *, shape: reshape(g, np.shape(x)),
+    backward=lambda g, z, x, *, shape: reshape(g, x.shape),
     examples=[
         Example((Sample((3, 4)),), {"shape": (2, 6)}),
         Example((Sample((3, 4)),), {"shape": (12,)}),
@@ -195,8 +195,8 @@ builtin_sum = sum  # this module's neighbours shadow it
 
 
 def _concat_backward(g: Any, z: Any, *parts: Any, axis: int, position: int) -> Any:
-    start = builtin_sum(np.shape(p)[axis] for p in parts[:position])
-    stop = start + np.shape(parts[position])[axis]
+    start = builtin_sum(p.shape[axis] for p in parts[:position])
+    stop = start + parts[position].shape[axis]
     return getitem(g, (*[slice(None)] * axis, slice(start, stop)))
 
 
@@ -276,7 +276,7 @@ def split(x: Any, sections: int | Sequence[int], axis: int = -1) -> list[Any]:
 
 
 def _getitem_backward(g: Any, z: Any, x: Any, *, index: Index) -> Any:
-    return _scatter_slice(g, index=index, shape=np.shape(x))
+    return _scatter_slice(g, index=index, shape=x.shape)
 
 
 @declare(
@@ -355,11 +355,12 @@ def scatter_slice(x: Any, *, index: Any, shape: IntLike | Sequence[IntLike]) -> 
 
 def _rows(name: str, rows: Any) -> Any:
     """Row numbers as an operand: a mask is refused, it would be taken for rows 0 and 1."""
+    numbers = operand(name, rows, "rows")
     if not is_operand(rows) and np.asarray(rows).dtype == bool:
         raise refusal(
             IndexRangeError, f"{name}: rows are numbers, not True and False; for a mask use where"
         )
-    return operand(name, rows, "rows")
+    return numbers
 
 
 def _row_numbers(name: str, rows: Any, n_rows: int) -> Any:
@@ -381,7 +382,7 @@ def _take_shape(x: Shape, rows: Shape) -> Shape:
 
 
 def _take_backward(g: Any, z: Any, x: Any, rows: Any) -> Any:
-    return _scatter_rows(g, rows, n_rows=np.shape(x)[0])
+    return _scatter_rows(g, rows, n_rows=x.shape[0])
 
 
 @declare(
@@ -425,7 +426,7 @@ def _scatter_rows_shape(x: Shape, rows: Shape, *, n_rows: int) -> Shape:
 )
 def _scatter_rows(x: Any, rows: Any, *, n_rows: int) -> Any:
     """z = zeros with n rows, to which each x is added at its row: the adjoint of take."""
-    z = np.zeros((n_rows, *x.shape[np.ndim(rows) :]), dtype=x.dtype)
+    z = np.zeros((n_rows, *x.shape[len(rows.shape) :]), dtype=x.dtype)
     np.add.at(z, _row_numbers("scatter_rows", rows, n_rows), x)
     return z
 
