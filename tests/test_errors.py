@@ -93,7 +93,7 @@ INDEX_CASES: dict[str, tuple[Callable[[Any], Any], list[str]]] = {
     "two dots": (lambda x: x[..., 0, ...], ["getitem", "..."]),
     "array": (lambda x: x[np.array([0, 1])], ["getitem", "take"]),
     "list": (lambda x: x[[0, 1]], ["getitem", "take"]),
-    "mask": (lambda x: x[x.value > 0.0], ["getitem", "where"]),
+    "mask": (lambda x: x[np.ones(M) > 0.0], ["getitem", "where"]),
     "bool": (lambda x: x[True], ["getitem", "True"]),
     "fraction": (lambda x: x[0.5], ["getitem", "0.5"]),
     "step": (lambda x: x[::0], ["getitem", "zero"]),
@@ -140,6 +140,22 @@ def test_what_cannot_be_built(
     y = x * 2.0
     y.backward(np.ones(M))
     np.testing.assert_array_equal(x.gradient, np.full(M, 2.0))
+
+
+@pytest.mark.parametrize(("kind", "build", "facts"), CASES)
+def test_a_mistake_within_a_step_says_the_same(
+    kind: type[Exception], build: Callable[[Any], Any], facts: list[str]
+) -> None:
+    with pytest.raises(kind) as outside:
+        build(Tensor(np.ones(M)))
+    with pytest.raises(kind) as within:
+        autodiff.compile(lambda x: build(x))(np.ones(M))
+    assert main_part(within.value) == main_part(outside.value)
+
+
+def main_part(error: BaseException) -> str:
+    """The message without which nodes these are, and without the line."""
+    return re.sub(r" \([^()]* is .*\)$| \(in [^()]*\)$", "", str(error))
 
 
 def test_both_shapes_both_nodes_and_the_lines() -> None:
