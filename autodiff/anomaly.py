@@ -13,14 +13,15 @@ from __future__ import annotations
 import linecache
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from autodiff import graph
-from autodiff.array import as_float64
-from autodiff.errors import AnomalyError, BackendError, DTypeError
-from autodiff.node import Node
+from autodiff.errors import AnomalyError, BackendError
+
+if TYPE_CHECKING:
+    from autodiff.node import Node
 
 __all__ = ["detect_anomaly"]
 
@@ -70,10 +71,10 @@ class _Watch:
 
     def assign(self, tensor: Node, value: Any) -> None:
         try:
-            new = as_float64(value.value if isinstance(value, Node) else value)
-        except DTypeError:
-            return  # which is said when it is stored
-        if not np.isfinite(new).all():
+            new = np.asarray(getattr(value, "value", value))  # of a node
+        except ValueError:
+            return  # ragged, which is said when it is stored
+        if new.dtype.kind == "f" and not np.isfinite(new).all():
             raise AnomalyError(
                 f"assign: {_bad(new)} of the new value of {_place(tensor)} are not finite; it "
                 "keeps its old value"

@@ -29,7 +29,6 @@ from autodiff import graph
 from autodiff.array import Array
 from autodiff.errors import GradientError
 from autodiff.node import Node, Tensor
-from autodiff.op import complex_step
 
 __all__ = ["GradientReport", "Row", "TensorReport", "check_gradients"]
 
@@ -296,7 +295,7 @@ class _Evaluation:
                     reached.add(x)
                     self.above[tensor].append(x)
         changed: dict[Node, Any] = {tensor: value}
-        with np.errstate(all="ignore"), complex_step():
+        with np.errstate(all="ignore"):
             for x in self.above[tensor]:
                 changed[x] = self._apply(x, changed)
         return changed

@@ -59,7 +59,7 @@ cdef class Reduction(Kernel):
         return n
 
     cdef int rows(self, op, PyObject* x, Rows* rows) except -1:
-        """x as rows; raises ValueError where there are rows, and these are empty."""
+        """x as rows; raises ValueError if there are some and they are empty."""
         cdef ad_groups groups
         cdef int axes = ad_axes(x)
         cdef const ptrdiff_t* shape = ad_shape(x)
@@ -71,8 +71,11 @@ cdef class Reduction(Kernel):
                 rows.n *= shape[i]
             else:
                 rows.count *= shape[i]
-        if rows.n == 0 and rows.count > 0:
-            raise ValueError(f"{op.name}: nothing to reduce")
+        if rows.n == 0:
+            if rows.count > 0:
+                raise ValueError(f"{op.name}: nothing to reduce")
+            rows.moved = False
+            return 0
         ad_group_axes(&groups, axes, shape, self.reduced)
         rows.moved = groups.groups > 2 or (groups.groups == 2 and groups.reduced[0] == 1)
         if not rows.moved:
@@ -107,8 +110,6 @@ cdef class Reduction(Kernel):
         self.fits(op, x[0])
         if self.kind >= LOGSUMEXP:
             self.rows(op, x[0], &rows)
-            if rows.count == 0:
-                return self.new_reduced(x[0]) if self.kind == LOGSUMEXP else new_like(x[0])
             z = self.new_reduced(x[0]) if self.kind == LOGSUMEXP else new_like(x[0])
             self.run_rows(&rows, ad_data(x[0]), ad_data(<PyObject*>z))
             return z
@@ -183,8 +184,6 @@ cdef class Reduction(Kernel):
         if ad_size(g) != small or ad_size(z) != small:
             misfit(op)
         gx = new_like(x[0])
-        if size == 0:
-            return gx
         out = ad_data(<PyObject*>gx)
         if not rows.moved:
             state = let_go(size)

@@ -32,9 +32,10 @@ def _reduced(x: Shape, *, axis: tuple[int, ...], keepdims: bool) -> Shape:
 
 def _nonempty(name: str, x: Any, axes: tuple[int, ...]) -> None:
     """Refuse a reduction over nothing; if there are no rows of nothing either, it is none."""
-    if 0 in x.shape and math.prod(_reduced(x.shape, axis=axes, keepdims=False)) > 0:
+    shape = np.shape(x)
+    if 0 in shape and math.prod(_reduced(shape, axis=axes, keepdims=False)) > 0:
         raise refusal(
-            ShapeError, f"{name}: nothing to reduce: x has shape {x.shape}, axis {axes}", x=x
+            ShapeError, f"{name}: nothing to reduce: x has shape {shape}, axis {axes}", x=x
         )
 
 
