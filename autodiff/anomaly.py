@@ -64,7 +64,10 @@ class _Watch(Watching):
     """Looks at everything that the passes tell it of."""
 
     def assign(self, tensor: Node, value: Any) -> None:
-        new = np.asarray(value)
+        try:
+            new = np.asarray(getattr(value, "value", value))  # of a node
+        except ValueError:
+            return  # ragged, which is said when it is stored
         if new.dtype.kind == "f" and not np.isfinite(new).all():
             raise AnomalyError(
                 f"assign: {_bad(new)} of the new value of {_place(tensor)} are not finite; it "

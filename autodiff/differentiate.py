@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -11,12 +11,22 @@ from autodiff.errors import GradientError, ShapeError
 from autodiff.graph import ancestors
 from autodiff.node import Node, Tensor, lift
 from autodiff.observer import here
+from autodiff.op import is_operand, refusal
+from autodiff.ops.arguments import listed, operand
 from autodiff.ops.rules import input_gradient
 
 __all__ = ["gradients"]
 
 
-def gradients(y: Node, xs: Sequence[Node], seed: Any = None) -> list[Node]:
+@overload
+def gradients(y: Node, xs: Node, seed: Any = None) -> Node: ...
+
+
+@overload
+def gradients(y: Node, xs: Sequence[Node], seed: Any = None) -> list[Node]: ...
+
+
+def gradients(y: Node, xs: Node | Sequence[Node], seed: Any = None) -> Node | list[Node]:
     """dy/dx for each x, as nodes: they can be computed, and differentiated again.
 
     The same rules that compute gradients of arrays are applied to nodes.
@@ -25,29 +35,58 @@ def gradients(y: Node, xs: Sequence[Node], seed: Any = None) -> list[Node]:
     ----------
     y : a node; if it has more than one element, the gradient is that of sum(seed · y).
     xs : nodes that y depends on; the gradient of one that it does not depend on is zero.
+        For a node alone the result is a node, for a list of nodes a list.
     seed : node or array of y's shape; ones if not given.
 
     Raises
     ------
     GradientError
-        If an x is constant.
+        If an x is constant, or no node at all: then y cannot have been computed from it.
 
     Examples
     --------
     >>> import autodiff
     >>> x = autodiff.Tensor(3.0)
-    >>> (first,) = autodiff.gradients(x * x * x, [x])
+    >>> first = autodiff.gradients(x * x * x, x)
     >>> (second,) = autodiff.gradients(first, [x])
     >>> first.value, second.value
     (array(27.), array(18.))
     """
+    if not isinstance(y, Node):
+        raise _no_node("y", y)
+    if isinstance(xs, Node):
+        return _gradients(y, [xs], seed)[0]
+    wanted = None if isinstance(xs, np.ndarray) else listed(xs)
+    if wanted is None:
+        raise _no_node("x", xs)
+    for i, x in enumerate(wanted):
+        if not isinstance(x, Node):
+            raise _no_node(f"xs[{i}]", x)
+    return _gradients(y, wanted, seed)
+
+
+def _no_node(what: str, x: Any) -> GradientError:
+    """The error about an argument that must be a node and is none."""
+    known = {what: x} if is_operand(x) else {}
+    kind = "a recorded value" if known else f"a {type(x).__name__}"
+    do = (
+        "compute it from nodes, as autodiff.Tensor(x) is one"
+        if what == "y"
+        else "make one of it first, x = autodiff.Tensor(x), and compute y from that"
+    )
+    return refusal(GradientError, f"gradients: {what} is {kind}, no node; {do}", **known)
+
+
+def _gradients(y: Node, xs: Sequence[Node], seed: Any) -> list[Node]:
     y, xs = here(y), [here(x) for x in xs]
     for x in xs:
         if not x.needs_gradient:
-            raise GradientError(f"gradients: {x.describe()} is constant")
-    start = lift(np.ones(y.shape) if seed is None else seed)
+            raise refusal(GradientError, f"gradients: {x.describe()} is constant")
+    start = lift(np.ones(y.shape) if seed is None else operand("gradients", seed, "the seed"))
     if start.shape != y.shape:
-        raise ShapeError(f"gradients: seed has shape {start.shape}, y has shape {y.shape}")
+        raise refusal(
+            ShapeError, f"gradients: seed has shape {start.shape}, y has shape {y.shape}", y=y
+        )
     order = ancestors([y], lambda node: node.needs_gradient)
     wanted = set(xs)
     for node in order:  # keep what leads to an x

@@ -35,6 +35,7 @@ from autodiff.memory import assign_together, sealed, snapshot, value_of
 from autodiff.observer import current_observer, escaped, here, missing
 from autodiff.op import BoundOp, refusal, user_line
 from autodiff.operators import Operators
+from autodiff.ops.arguments import shape_of
 from autodiff.sweep import Sweep
 from autodiff.unfinished import Unread, note_read
 
@@ -387,15 +388,15 @@ class Tensor(Node):
         self.where = user_line()
         if value is None and shape is None:
             raise refusal(ShapeError, "Tensor: give a value or a shape")
-        if isinstance(shape, (int, np.integer)):
-            shape = (int(shape),)
+        size = () if shape is None else shape_of("Tensor", shape)
         buffer = None if value is None else _buffer(value_of(value), "Tensor")
         self._home = getattr(buffer, "home", None)  # of a recorded value
-        size = buffer.shape if buffer is not None else tuple(int(n) for n in shape or ())
-        if shape is not None and size != tuple(shape):
-            raise refusal(ShapeError, f"Tensor: value has shape {size}, shape says {tuple(shape)}")
-        if any(n < 0 for n in size):
-            raise refusal(ShapeError, f"Tensor: sizes must not be negative: {size}")
+        if buffer is not None:
+            if shape is not None and size != buffer.shape:
+                raise refusal(
+                    ShapeError, f"Tensor: value has shape {buffer.shape}, shape says {size}"
+                )
+            size = buffer.shape
         self._set_up(None, (), size, (), name)
         self.needs_gradient = not constant
         if buffer is not None:

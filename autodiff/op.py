@@ -18,14 +18,16 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from autodiff.array import Array, Shape, as_float64
+from autodiff.array import Array, Shape, as_float64, is_float64, is_operand
 from autodiff.errors import AutodiffError, DTypeError, ShapeError
 
 __all__ = [
@@ -36,9 +38,11 @@ __all__ = [
     "OpFunction",
     "Sample",
     "apply",
+    "complex_step",
     "declare",
     "is_of_package",
     "is_operand",
+    "plain",
     "refusal",
     "user_line",
 ]
@@ -214,11 +218,6 @@ def _rebind(op: Op, attributes: dict[str, Any]) -> BoundOp:
     return op.bind(**attributes)
 
 
-def is_operand(x: Any) -> bool:
-    """Whether `x` is a node or a recorded value: has its own way with ops."""
-    return hasattr(type(x), "__autodiff_apply__")
-
-
 ErrorT = TypeVar("ErrorT", bound=AutodiffError)
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
@@ -251,29 +250,63 @@ def apply(op: Op, inputs: Sequence[Any], attributes: dict[str, Any]) -> Any:
     An operand whose class has ``__autodiff_apply__(bound_op, inputs)`` decides; of
     several, the one with the greatest ``__array_priority__``.
     """
-    host = None
+    host, mixed = None, False
     for x in inputs:
-        if is_operand(x) and (host is None or x.__array_priority__ > host.__array_priority__):
+        if not is_operand(x):
+            mixed = True
+        elif host is None or x.__array_priority__ > host.__array_priority__:
             host = x
-        elif isinstance(x, (list, tuple)) and any(map(is_operand, x)):
-            raise DTypeError(
-                f"{op.name}: a list of nodes is no operand, and their values alone would lose the "
-                "gradient; join them with autodiff.stack or autodiff.concat"
-            )
+    if mixed:
+        inputs = [
+            x if is_operand(x) else plain(x, op.name, op.input_name(i))
+            for i, x in enumerate(inputs)
+        ]
     if host is not None:
         return host.__autodiff_apply__(op.bind(**attributes), inputs)
-    return op.forward(*[_numbers(x, op, i) for i, x in enumerate(inputs)], **attributes)
-
-
-def _numbers(x: Any, op: Op, position: int) -> Any:
-    """A plain operand as a float64 array; complex ones are left to the complex step."""
     try:
-        array = np.asarray(x)
-    except ValueError:  # ragged nesting; as_float64 says so
-        array = None
-    if array is not None and (array.dtype == np.float64 or array.dtype.kind == "c"):
-        return array
-    return as_float64(x, f"{op.name}: {op.input_name(position)}")
+        op.shape(*[x.shape for x in inputs], **attributes)
+    except ShapeError as error:
+        raise refusal(ShapeError, str(error)) from None
+    return op.forward(*inputs, **attributes)
+
+
+_complex_step: ContextVar[bool] = ContextVar("complex_step", default=False)
+
+
+@contextmanager
+def complex_step() -> Iterator[None]:
+    """Let ops take complex arrays within a ``with`` block: for the complex step.
+
+    Elsewhere they are refused. The rules continue real functions analytically: there |x| of
+    a complex x is -x or x, not its modulus.
+    """
+    token = _complex_step.set(True)
+    try:
+        yield
+    finally:
+        _complex_step.reset(token)
+
+
+def plain(x: Any, name: str, what: str) -> Any:
+    """Operand `what` of op `name`, which is no node, as a float64 array.
+
+    Raises
+    ------
+    DTypeError
+        Of complex numbers too, but within :func:`complex_step`.
+    """
+    if is_float64(x):
+        return x
+    if type(x) is float:
+        return np.asarray(x)
+    if _complex_step.get() and np.iscomplexobj(x):
+        return np.asarray(x)
+    if type(x) is np.ndarray and x.dtype == np.float64:
+        return x  # in its own order: the rules take any
+    try:
+        return as_float64(x, f"{name}: {what}")
+    except DTypeError as error:
+        raise refusal(DTypeError, str(error)) from None
 
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
@@ -324,16 +357,42 @@ def declare(
         )
         OPS[name] = op
 
+        keywords = frozenset(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+        n_operands = len(inputs)
+
         @functools.wraps(function)
         def call(*operands: Any, **attributes: Any) -> Any:
-            if not variadic and len(operands) != len(inputs):
-                raise TypeError(f"{name}() takes {len(inputs)} operands, got {len(operands)}")
+            if attributes.keys() != keywords or len(operands) != n_operands:
+                operands, attributes = _arranged(op, keywords, operands, attributes)
             return apply(op, operands, attributes)
 
         call.op = op  # type: ignore[attr-defined]
         return call  # type: ignore[return-value]
 
     return decorate
+
+
+def _arranged(
+    op: Op, keywords: frozenset[str], operands: tuple[Any, ...], attributes: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Operands and attributes of a call, some operands given by name; TypeError if they fit not."""
+    names = () if op.variadic else op.inputs
+    known = keywords.union(names)
+    accepts = ", ".join([*(f"*{n}" if op.variadic else n for n in op.inputs), *sorted(keywords)])
+    for given in attributes:
+        if given not in known:
+            raise TypeError(f"{op.name}: there is no argument {given!r}; it takes ({accepts})")
+    if len(operands) > len(names) and not op.variadic:
+        raise TypeError(f"{op.name}: {len(operands)} operands are given; it takes ({accepts})")
+    for name in names[: len(operands)]:
+        if name in attributes:
+            raise TypeError(f"{op.name}: {name!r} is given twice")
+    rest = names[len(operands) :]
+    missing = [n for n in (*rest, *sorted(keywords)) if n not in attributes]
+    if missing:
+        raise TypeError(f"{op.name}: {', '.join(missing)} must be given; it takes ({accepts})")
+    found = (*operands, *(attributes[n] for n in rest))
+    return found, {k: v for k, v in attributes.items() if k in keywords}
 
 
 def broadcast_shape(

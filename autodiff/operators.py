@@ -1,20 +1,28 @@
-"""Operators and NumPy's protocols: how ordinary expressions build nodes.
+"""Operators and methods: how ordinary expressions build nodes.
 
-``x @ w + b``, ``2.0 * x``, ``np.tanh(x)``, ``array * x`` and ``np.concatenate([x, y])`` all give
-nodes. A NumPy function without an op here is refused by name; it is never applied to the
-values behind the graph's back. ``np.asarray(node)`` is how to ask for the value.
+``x @ w + b``, ``2.0 * x``, ``x == y`` and ``x.sum(axis=0)`` all give nodes; so do NumPy's
+functions, see :mod:`autodiff.protocols`. Nodes and recorded values share what is here, so that
+a step does with ``x.value`` what it does with an array.
 """
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+import opcode
+import sys
+from collections.abc import Iterator
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from autodiff import ops
-from autodiff.array import Array, Shape
+from autodiff.array import Shape
+from autodiff.errors import DTypeError, GradientError, ShapeError
+from autodiff.op import refusal
+from autodiff.ops.arguments import brief, several
+from autodiff.protocols import Protocols
 
 if TYPE_CHECKING:
     from autodiff.node import Node
@@ -22,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Operators"]
 
 
-class Operators:
+class Operators(Protocols):
     """What a node can be written with. Subclasses have ``shape`` and ``value``."""
 
     __slots__ = ()
@@ -78,7 +86,20 @@ class Operators:
         return ops.power(base, self)  # type: ignore[no-any-return]
 
     # ---- comparisons: nodes of 1.0 and 0.0 --------------------------------------------
-    # `==` stays identity: nodes are keys of dictionaries. Use autodiff.equal.
+    # `==` compares elements, but nodes are keys of dictionaries by identity: a set finds a node
+    # without asking whether it equals another, as their hashes differ.
+
+    def __eq__(self, other: Any) -> Node:  # type: ignore[override]
+        if getattr(type(other), "__array_ufunc__", self) is None:
+            return NotImplemented  # it compares in its own way, as pytest.approx does
+        return ops.equal(self, other)  # type: ignore[no-any-return]
+
+    def __ne__(self, other: Any) -> Node:  # type: ignore[override]
+        if getattr(type(other), "__array_ufunc__", self) is None:
+            return NotImplemented
+        return ops.not_equal(self, other)  # type: ignore[no-any-return]
+
+    __hash__ = object.__hash__
 
     def __gt__(self, other: Any) -> Node:
         return ops.greater(self, other)  # type: ignore[no-any-return]
@@ -116,6 +137,11 @@ class Operators:
         return math.prod(self.shape)
 
     @property
+    def dtype(self) -> np.dtype[np.float64]:
+        """The type of the numbers: float64, always."""
+        return _FLOAT64
+
+    @property
     def T(self) -> Node:
         """The transpose: all axes in reverse order."""
         return ops.transpose(self)  # type: ignore[no-any-return]
@@ -124,10 +150,28 @@ class Operators:
         """``reshape(2, 3)`` or ``reshape((2, 3))``; see :func:`autodiff.reshape`."""
         return ops.reshape(self, shape[0] if len(shape) == 1 else shape)  # type: ignore[no-any-return]
 
+    def ravel(self) -> Node:
+        """All elements along one axis, row by row."""
+        return ops.reshape(self, -1)  # type: ignore[no-any-return]
+
+    def flatten(self) -> Node:
+        """All elements along one axis, row by row."""
+        return ops.reshape(self, -1)  # type: ignore[no-any-return]
+
+    def squeeze(self, axis: Any = None) -> Node:
+        """See :func:`autodiff.squeeze`."""
+        return ops.squeeze(self, axis)  # type: ignore[no-any-return]
+
+    def swapaxes(self, first: int, second: int) -> Node:
+        """See :func:`autodiff.swapaxes`."""
+        return ops.swapaxes(self, first, second)  # type: ignore[no-any-return]
+
     def transpose(self, *axes: Any) -> Node:
-        """See :func:`autodiff.transpose`."""
-        order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
-        return ops.transpose(self, order)  # type: ignore[no-any-return]
+        """``transpose(1, 0)`` or ``transpose((1, 0))``; see :func:`autodiff.transpose`."""
+        one = len(axes) == 1 and (axes[0] is None or several(axes[0]) is not None)
+        return ops.transpose(self, axes[0] if one else axes or None)  # type: ignore[no-any-return]
+
+    # ---- reductions -------------------------------------------------------------------
 
     def sum(self, axis: Any = None, keepdims: bool = False) -> Node:
         """See :func:`autodiff.sum`."""
@@ -141,97 +185,67 @@ class Operators:
         """See :func:`autodiff.max`."""
         return ops.max(self, axis, keepdims)  # type: ignore[no-any-return]
 
+    def min(self, axis: Any = None, keepdims: bool = False) -> Node:
+        """See :func:`autodiff.min`."""
+        return ops.min(self, axis, keepdims)  # type: ignore[no-any-return]
+
     # ---- numbers ----------------------------------------------------------------------
 
     def __float__(self) -> float:
+        if self.needs_gradient and _is_stored(sys._getframe(1)):
+            raise refusal(
+                GradientError,
+                "array[...] = node would store its number alone, and the gradient would be lost; "
+                "keep nodes in a list and join them with autodiff.stack, or store node.value",
+                node=self,
+            )
         return float(self.item())
 
     def __bool__(self) -> bool:
         return bool(self.item())
 
+    def __format__(self, spec: str) -> str:
+        """Without a format what `repr` gives; with one, the number of a single element."""
+        return format(self.item(), spec) if spec else repr(self)
+
     def item(self) -> float:
         """The value of a node of a single element, as a Python number."""
         if self.size != 1:
-            raise ValueError(f"only a node of one element is a number, this one has {self.shape}")
-        return float(self.value.reshape(()))
+            raise refusal(
+                ShapeError,
+                f"only a node of one element is a number, this one has {self.shape}",
+                x=self,
+            )
+        return float(np.asarray(self.value).reshape(()))
 
-    # ---- NumPy ------------------------------------------------------------------------
+    def tolist(self) -> Any:
+        """The value as nested lists of Python numbers."""
+        return np.asarray(self.value).tolist()
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return np.array(self.value, dtype=dtype)
+    def copy(self) -> Any:
+        """A twin that reads the same inputs; of a tensor, one with a buffer of its own."""
+        return copy.copy(self)
 
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        function = _UFUNCS.get(ufunc)
-        if function is None or method != "__call__" or options:
-            call = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
-            raise TypeError(_refusal(call, options))
-        return function(*inputs)
-
-    def __array_function__(
-        self, function: Callable[..., Any], types: Any, inputs: Sequence[Any], options: Any
-    ) -> Any:
-        ours = _FUNCTIONS.get(function)
-        if ours is None:
-            raise TypeError(_refusal(function.__name__, {}))
-        return ours(*inputs, **options)
-
-
-def _refusal(call: str, options: dict[str, Any]) -> str:
-    extra = f" with {', '.join(options)}=" if options else ""
-    return (
-        f"np.{call}{extra} has no op in autodiff and cannot build a node; "
-        "use node.value for the plain array"
-    )
+    def astype(self, dtype: Any) -> Any:
+        """Itself as float64, which it is; DTypeError for anything else."""
+        try:
+            same = np.dtype(dtype) == _FLOAT64
+        except (TypeError, ValueError):
+            same = False
+        if not same:
+            raise refusal(
+                DTypeError,
+                f"astype: a node holds float64, there is no op to {brief(dtype)}; "
+                "use node.value.astype for an array",
+                x=self,
+            )
+        return self
 
 
-_UFUNCS: dict[np.ufunc, Callable[..., Any]] = {
-    np.add: ops.add,
-    np.subtract: ops.subtract,
-    np.multiply: ops.multiply,
-    np.divide: ops.divide,
-    np.negative: ops.negative,
-    np.positive: lambda x: x,
-    np.power: ops.power,
-    np.float_power: ops.power,
-    np.square: ops.square,
-    np.exp: ops.exp,
-    np.log: ops.log,
-    np.log1p: ops.log1p,
-    np.expm1: ops.expm1,
-    np.sqrt: ops.sqrt,
-    np.sin: ops.sin,
-    np.cos: ops.cos,
-    np.tanh: ops.tanh,
-    np.absolute: ops.abs,
-    np.fabs: ops.abs,
-    np.sign: ops.sign,
-    np.maximum: ops.maximum,
-    np.minimum: ops.minimum,
-    np.greater: ops.greater,
-    np.greater_equal: ops.greater_equal,
-    np.less: lambda x, y: ops.greater(y, x),
-    np.less_equal: lambda x, y: ops.greater_equal(y, x),
-    np.equal: ops.equal,
-    np.matmul: ops.matmul,
-    np.reciprocal: lambda x: ops.divide(1.0, x),
-}
+_FLOAT64 = np.dtype(np.float64)
+_STORE = opcode.opmap["STORE_SUBSCR"]
 
-_FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
-    np.concatenate: lambda parts, axis=0: ops.concat(parts, axis),
-    np.stack: ops.stack,
-    np.split: lambda x, indices_or_sections, axis=0: ops.split(x, indices_or_sections, axis),
-    np.where: ops.where,
-    np.reshape: ops.reshape,
-    np.transpose: ops.transpose,
-    np.swapaxes: ops.swapaxes,
-    np.expand_dims: ops.expand_dims,
-    np.squeeze: ops.squeeze,
-    np.broadcast_to: ops.broadcast_to,
-    np.sum: ops.sum,
-    np.mean: ops.mean,
-    np.max: ops.max,
-    np.amax: ops.max,
-    np.shape: lambda x: x.shape,
-    np.ndim: lambda x: x.ndim,
-    np.size: lambda x: x.size,
-}
+
+def _is_stored(frame: FrameType) -> bool:
+    """Whether the caller's line is ``x[i] = node``; NumPy then asks for a float in silence."""
+    return frame.f_lasti >= 0 and frame.f_code.co_code[frame.f_lasti] == _STORE

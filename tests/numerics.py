@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from autodiff import op
+
 STEP = 1e-30  # squares of it vanish, so that the derivative is exact to rounding
 
 
@@ -23,7 +25,8 @@ def complex_step(
     for at in np.ndindex(*x.shape):
         kept = x[at]
         x[at] = kept + STEP * 1j
-        gradient[at] = np.sum(weight * np.imag(function(*lifted))) / STEP
+        with op.complex_step():
+            gradient[at] = np.sum(weight * np.imag(function(*lifted))) / STEP
         x[at] = kept
     return gradient
 

@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
+import scipy.special
+import scipy.stats
 
 import autodiff
 from autodiff import Node, Tensor
-from autodiff.operators import _FUNCTIONS, _UFUNCS
+from autodiff.errors import DTypeError, GradientError
+from autodiff.protocols import _FUNCTIONS, _UFUNCS
 
 BINARY = [
     operator.add,
@@ -22,6 +26,8 @@ BINARY = [
     operator.ge,
     operator.lt,
     operator.le,
+    operator.eq,
+    operator.ne,
 ]
 
 
@@ -66,13 +72,36 @@ def test_the_other_operators() -> None:
     assert [list(row.value) for row in rows] == [[1.0, 2.0], [3.0, 4.0]]
 
 
-def test_equality_is_identity() -> None:
-    x, y = Tensor(1.0), Tensor(1.0)
-    assert (x == x) is True
-    assert (x == y) is False
-    assert (x != y) is True
+def test_equality_is_that_of_the_elements() -> None:
+    x, y = Tensor([1.0, np.nan, 3.0]), Tensor([1.0, np.nan, 4.0])
+    for other in (y, y.value, [1.0, np.nan, 4.0]):
+        np.testing.assert_array_equal((x == other).value, [1.0, 0.0, 0.0])
+        np.testing.assert_array_equal((x != other).value, [0.0, 1.0, 1.0])
+    np.testing.assert_array_equal((y.value == x).value, [1.0, 0.0, 0.0])
+    np.testing.assert_array_equal(operator.ne(3, x).value, [1.0, 1.0, 0.0])
+    assert not (x == y).needs_gradient
+    step = autodiff.compile(lambda a: autodiff.where(a == 2.0, a, -1.0 * (a != 1.0)))
+    np.testing.assert_array_equal(step([1.0, 2.0, 3.0]), [0.0, 2.0, -1.0])
+
+
+def test_nodes_are_found_by_identity_in_sets_and_dictionaries() -> None:
+    x, y = Tensor([1.0, 2.0]), Tensor([1.0, 2.0])
     assert {x: "a", y: "b"}[x] == "a"
-    np.testing.assert_array_equal(autodiff.equal(x, y).value, 1.0)
+    assert len({x, y, x}) == 2
+    assert hash(x) != hash(y)
+
+
+def test_equality_with_what_holds_no_numbers_is_refused() -> None:
+    for other in (None, "a", object(), [None]):
+        with pytest.raises(DTypeError, match=r"equal: y"):
+            _ = Tensor(1.0) == other
+        with pytest.raises(DTypeError, match=r"equal: y"):
+            _ = Tensor(1.0) != other
+
+
+def test_equality_is_left_to_those_who_have_their_own() -> None:
+    assert Tensor(1.0, constant=True) * 3.0 == pytest.approx(3.0)
+    assert Tensor(1.0, constant=True) * 3.0 != pytest.approx(2.0)
 
 
 def test_numbers() -> None:
@@ -88,13 +117,72 @@ def test_numbers() -> None:
         [1, 2, 3][x]  # type: ignore[call-overload]
 
 
-def test_as_an_array_it_is_a_copy_of_the_value() -> None:
-    x = Tensor([1.0, 2.0])
+def test_a_node_that_needs_a_gradient_is_no_array() -> None:
+    x = Tensor([1.0, 2.0], name="weights")
+    with pytest.raises(GradientError, match=r"'weights' \(test_.*stack.*value.*stop_gradient"):
+        np.asarray(x)
+    for node in (x, x * 2.0):
+        for convert in CONVERSIONS:
+            with pytest.raises(GradientError, match=r"stack.*value.*stop_gradient"):
+                convert(node)
+
+
+CONVERSIONS = [
+    np.asarray,
+    np.array,
+    lambda x: np.array([x, x]),
+    lambda x: np.asarray([[x], [x]], dtype=object),
+    lambda x: np.full(2, x),
+    lambda x: np.full(3, x[0]),
+    lambda x: np.mean([x, 2.0 * x]),
+    lambda x: np.tanh([x]),
+    lambda x: np.add(np.ones(2), [x, x]),
+    lambda x: np.linalg.norm([x, x]),
+    lambda x: np.vectorize(np.tanh)(x),
+    lambda x: np.random.default_rng(0).normal(x),
+    lambda x: np.zeros(2).__setitem__(slice(None), x),
+    lambda x: scipy.special.logsumexp(x),
+    lambda x: scipy.stats.norm.pdf(x),
+    lambda x: scipy.sparse.eye(2) @ x,
+    lambda x: np.ma.masked_array([1.0, 2.0], [0, 1]) * x,
+]
+
+
+def test_a_node_stored_into_an_array_would_lose_its_gradient() -> None:
+    array, x = np.zeros((2, 2)), Tensor([1.0, 2.0])
+    for index in (slice(None), 0):
+        with pytest.raises(GradientError, match=r"autodiff\.stack"):
+            store(array, index, x)
+    with pytest.raises(ValueError, match="setting an array element") as caught:
+        store(array, (0, 1), x[0])
+    assert isinstance(caught.value.__cause__, GradientError)
+    assert "would store its number alone" in str(caught.value.__cause__)
+    with pytest.raises(ValueError, match="item of array"):
+        store(array.flat, 0, x[0])
+    np.testing.assert_array_equal(array, np.zeros((2, 2)))
+    store(array, (0, 0), float(x[0]))  # on purpose
+    store(array, 1, x.value)
+    store(array, (0, 1), autodiff.stop_gradient(x[1]))
+    np.testing.assert_array_equal(array, [[1.0, 2.0], [1.0, 2.0]])
+    kept: dict[int, Any] = {}
+    store(kept, 0, x[0])
+    assert isinstance(kept[0], Node)
+
+
+def store(container: Any, index: Any, value: Any) -> None:
+    container[index] = value
+
+
+def test_as_an_array_a_constant_is_a_copy_of_the_value() -> None:
+    x = Tensor([1.0, 2.0], constant=True)
+    with pytest.raises(ValueError, match="copy only"):
+        np.array(x, copy=False)
     for array in (np.asarray(x), np.array(x), np.asarray(x, dtype=np.float32)):
         array[0] = 7.0
     np.testing.assert_array_equal(x.value, [1.0, 2.0])
     assert np.asarray(x, dtype=np.float32).dtype == np.float32
     np.testing.assert_array_equal(np.asarray(x * 2.0), [2.0, 4.0])
+    np.testing.assert_array_equal(np.asarray(autodiff.stop_gradient(Tensor(3.0))), 3.0)
 
 
 @pytest.mark.parametrize("ufunc", _UFUNCS, ids=lambda u: u.__name__)
@@ -112,20 +200,43 @@ def test_ufuncs_build_nodes(ufunc: np.ufunc) -> None:
 
 
 FUNCTION_CASES: dict[Any, Any] = {
-    np.concatenate: lambda f, x: [f([x, x]), f([x, x], 1), f([x, x], axis=-1)],
+    np.concatenate: lambda f, x: [
+        f([x, x]),
+        f([x, x], 1),
+        f([x, x], axis=-1),
+        f([x, x[0]], axis=None),
+        f([x], dtype=None),
+    ],
     np.stack: lambda f, x: [f([x, x]), f([x, x], axis=1)],
     np.split: lambda f, x: [*f(x, 2), *f(x, [1, 3], axis=1), *f(x, 2, 1)],
     np.where: lambda f, x: [f(x > 0.0, x, 0.0), f(x < 0.0, 1.0, x)],
-    np.reshape: lambda f, x: [f(x, (4, 2)), f(x, -1)],
-    np.transpose: lambda f, x: [f(x), f(x, (1, 0))],
-    np.swapaxes: lambda f, x: [f(x, 0, 1)],
-    np.expand_dims: lambda f, x: [f(x, 1), f(x, axis=0)],
-    np.squeeze: lambda f, x: [f(x[:1], 0), f(x[:, :1], axis=1)],
-    np.broadcast_to: lambda f, x: [f(x, (3, 2, 4))],
-    np.sum: lambda f, x: [f(x), f(x, 0), f(x, axis=1, keepdims=True)],
-    np.mean: lambda f, x: [f(x), f(x, 0), f(x, axis=1, keepdims=True)],
-    np.max: lambda f, x: [f(x), f(x, 0), f(x, axis=1, keepdims=True)],
+    np.reshape: lambda f, x: [f(x, (4, 2)), f(x, -1), f(x, (4, 2), order="C")],
+    np.ravel: lambda f, x: [f(x)],
+    np.transpose: lambda f, x: [f(x), f(x, (1, 0)), f(x, axes=[1, 0]), f(a=x)],
+    np.swapaxes: lambda f, x: [f(x, 0, 1), f(x, axis1=0, axis2=-1)],
+    np.expand_dims: lambda f, x: [f(x, 1), f(x, axis=0), f(x, (0, -1)), f(x, (3, 1))],
+    np.squeeze: lambda f, x: [
+        f(x[:1], 0),
+        f(x[:, :1], axis=1),
+        f(x[:1, :1]),
+        f(x),
+        f(x[:1, :1], (0, 1)),
+    ],
+    np.broadcast_to: lambda f, x: [f(x, (3, 2, 4)), f(x, shape=(1, 2, 4))],
+    np.sum: lambda f, x: [
+        f(x),
+        f(x, 0),
+        f(x, axis=1, keepdims=True),
+        f(a=x, axis=0),
+        f(x, 1, None),
+    ],
+    np.mean: lambda f, x: [f(x), f(x, 0), f(x, axis=1, keepdims=True), f(x, dtype=float)],
+    np.max: lambda f, x: [f(x), f(x, 0), f(x, axis=1, keepdims=True), f(x, 0, None, True)],
     np.amax: lambda f, x: [f(x), f(x, axis=0)],
+    np.min: lambda f, x: [f(x), f(x, 0), f(x, axis=1, keepdims=True)],
+    np.amin: lambda f, x: [f(x), f(x, axis=0)],
+    np.zeros_like: None,
+    np.ones_like: None,
     np.shape: None,
     np.ndim: None,
     np.size: None,
@@ -137,7 +248,9 @@ def test_functions_build_nodes(function: Any, rng: np.random.Generator) -> None:
     x = rng.normal(size=(2, 4))
     case = FUNCTION_CASES[function]
     if case is None:
-        assert function(Tensor(x)) == function(x)
+        np.testing.assert_array_equal(function(Tensor(x)), function(x))
+        if function is np.size:
+            assert [np.size(Tensor(x), axis) for axis in (0, 1)] == [2, 4]
         return
     for ours, numpys in zip(case(function, Tensor(x)), case(function, x), strict=True):
         assert isinstance(ours, Node)
@@ -157,7 +270,22 @@ def test_functions_build_nodes(function: Any, rng: np.random.Generator) -> None:
         (lambda x: np.add(x, 1.0, out=np.zeros(2)), "out="),
         (np.cumsum, "np.cumsum"),
         (np.median, "np.median"),
-        (lambda x: np.linalg.norm(x), "np.norm"),
+        (lambda x: np.linalg.norm(x), "np.linalg.norm"),
+        (lambda x: np.linalg.solve(np.eye(2), x), "np.linalg.solve"),
+        (lambda x: np.fft.fft(x), "np.fft.fft"),
+        (lambda x: scipy.special.erf(x), "scipy.special.erf"),
+        (lambda x: np.frompyfunc(abs, 1, 1)(x), "the ufunc abs"),
+        (lambda x: np.full(2, x[0], dtype=float), "np.copyto"),
+        (lambda x: np.where(x > 0.0), "np.where of a condition alone"),
+        (lambda x: np.sum(x, where=np.array([True, False])), "np.sum with where="),
+        (lambda x: np.sum(x, dtype=np.float32), "np.sum with dtype="),
+        (lambda x: np.sum(x, 0, np.float32), "np.sum with dtype="),
+        (lambda x: np.sum(x, initial=x), "np.sum with initial="),
+        (lambda x: np.max(x, initial=0.0), "np.max with initial="),
+        (lambda x: np.mean(x, out=np.zeros(())), "np.mean with out="),
+        (lambda x: np.reshape(x, (2, 1), order="F"), "np.reshape with order="),
+        (lambda x: np.concatenate([x, x], out=np.zeros(4)), "np.concatenate with out="),
+        (lambda x: np.stack([x, x], dtype=np.float32), "np.stack with dtype="),
         (lambda x: np.dot(x, x), "np.dot"),
         (lambda x: np.einsum("i,i->", x, x), "np.einsum"),
         (lambda x: np.array_equal(x, x), "np.array_equal"),

@@ -45,6 +45,7 @@ FLOORS: list[list[str]] = [
     ["array"],
     ["op"],
     ["ops"],
+    ["protocols"],
     ["backend", "operators"],
     ["clock", "observer"],
     ["edge", "unfinished"],

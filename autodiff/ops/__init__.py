@@ -17,4 +17,4 @@ from autodiff.ops.reduce import __all__ as _reduce
 from autodiff.ops.shape import *  # noqa: F403
 from autodiff.ops.shape import __all__ as _shape
 
-__all__ = sorted({*_elementwise, *_linear, *_reduce, *_shape} - {"normalise_axis"})
+__all__ = sorted({*_elementwise, *_linear, *_reduce, *_shape})

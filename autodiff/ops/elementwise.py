@@ -31,6 +31,7 @@ __all__ = [
     "minimum",
     "multiply",
     "negative",
+    "not_equal",
     "power",
     "relu",
     "sigmoid",
@@ -353,6 +354,11 @@ def greater_equal(x: Any, y: Any) -> Any:
 def equal(x: Any, y: Any) -> Any:
     """z = 1 where x = y, else 0; no gradient."""
     return (x.real == y.real).astype(np.float64)
+
+
+def not_equal(x: Any, y: Any) -> Any:
+    """z = 1 where x is not y, else 0; no gradient. NaN differs from everything."""
+    return subtract(1.0, equal(x, y))
 
 
 @declare(backward=None, examples=_unary())

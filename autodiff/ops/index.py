@@ -7,11 +7,11 @@ an integer drops its axis; (start, stop, step) are the arguments of ``range``, s
 
 from __future__ import annotations
 
-import operator
 from typing import Any, TypeAlias
 
 from autodiff.array import Shape
 from autodiff.errors import IndexRangeError
+from autodiff.ops.arguments import MAX_AXES, brief, whole_number
 
 __all__ = ["Index", "indexed_shape", "normalise_index", "to_numpy"]
 
@@ -19,41 +19,68 @@ Item: TypeAlias = int | tuple[int, int, int] | None
 Index: TypeAlias = tuple[Item, ...]
 
 
-def normalise_index(shape: Shape, index: Any) -> Index:
-    """The normal form of a basic `index` into an array of `shape`; IndexRangeError."""
+def normalise_index(
+    shape: Shape, index: Any, name: str = "getitem", *, ranges: bool = False
+) -> Index:
+    """The normal form of a basic `index` into an array of `shape`; IndexRangeError.
+
+    ranges : items of the normal form, (start, stop, step), are taken too.
+    """
     items = list(index) if isinstance(index, tuple) else [index]
     n_used = sum(item is not None and item is not Ellipsis for item in items)
     if n_used > len(shape):
-        raise IndexRangeError(f"getitem: {n_used} indices for shape {shape}")
+        raise IndexRangeError(f"{name}: {n_used} indices for shape {shape}")
     dots = [i for i, item in enumerate(items) if item is Ellipsis]
     if len(dots) > 1:
-        raise IndexRangeError("getitem: more than one '...'")
+        raise IndexRangeError(f"{name}: more than one '...'")
+    if len(shape) + len(items) - n_used - len(dots) > MAX_AXES:
+        raise IndexRangeError(f"{name}: no array has more than {MAX_AXES} axes")
     at = dots[0] if dots else len(items)
     items[at : at + 1] = [slice(None)] * (len(shape) - n_used)
     sizes = iter(enumerate(shape))
-    return tuple(None if item is None else _item(item, *next(sizes), shape) for item in items)
+    normal: list[Item] = []
+    for item in items:
+        if item is None:
+            normal.append(None)
+            continue
+        axis, size = next(sizes)
+        if ranges and isinstance(item, tuple):
+            normal.append(_range(item, size, name))
+        else:
+            normal.append(_item(item, axis, size, shape, name))
+    return tuple(normal)
 
 
-def _item(item: Any, axis: int, size: int, shape: Shape) -> Item:
+def _item(item: Any, axis: int, size: int, shape: Shape, name: str) -> Item:
     if isinstance(item, slice):
         try:
-            return item.indices(size)
+            start, stop, step = item.indices(size)
         except (TypeError, ValueError) as error:  # bounds that are no integers, a step of 0
-            raise IndexRangeError(f"getitem: {item}: {error}") from None
-    try:
-        number = operator.index(item)
-    except TypeError:
-        number = None
-    if number is None or isinstance(item, bool):
+            raise IndexRangeError(f"{name}: {brief(item)}: {error}") from None
+        if step > size:  # only the first element; a step of any length counts in C
+            stop, step = min(stop, start + 1), 1
+        return start, stop, max(step, -size - 1)
+    number = whole_number(item)
+    if number is None:
         raise IndexRangeError(
-            f"getitem: {item!r} is neither an integer nor a slice; use take for rows by an "
+            f"{name}: {brief(item)} is neither an integer nor a slice; use take for rows by an "
             "integer array, where for a mask"
         )
     if not -size <= number < size:
         raise IndexRangeError(
-            f"getitem: index {number} is out of range for axis {axis} of shape {shape}"
+            f"{name}: index {brief(number)} is out of range for axis {axis} of shape {shape}"
         )
     return number % size
+
+
+def _range(item: tuple[Any, ...], size: int, name: str) -> tuple[int, int, int]:
+    numbers = [whole_number(n) for n in item]
+    if len(item) == 3 and None not in numbers and numbers[2] != 0:
+        start, stop, step = numbers
+        taken = range(start, stop, step)  # type: ignore[arg-type]
+        if not taken or (0 <= taken[0] < size and 0 <= taken[-1] < size):
+            return start, stop, step  # type: ignore[return-value]
+    raise IndexRangeError(f"{name}: {brief(item)} is no range on an axis of size {size}")
 
 
 def indexed_shape(shape: Shape, index: Index) -> Shape:

@@ -8,7 +8,8 @@ import numpy as np
 
 from autodiff.array import Shape
 from autodiff.errors import ShapeError
-from autodiff.op import Example, Sample, declare
+from autodiff.op import Example, Sample, declare, refusal
+from autodiff.ops.arguments import operand
 from autodiff.ops.shape import reshape, swapaxes
 
 __all__ = ["inner", "matmul"]
@@ -66,24 +67,26 @@ def matmul(x: Any, y: Any) -> Any:
     ShapeError
         If the inner sizes differ, the stacks do not broadcast, or an operand is a scalar.
     """
-    x_vector, y_vector = np.ndim(x) == 1, np.ndim(y) == 1
+    x, y = operand("matmul", x), operand("matmul", y, "y")
+    x_shape, y_shape = x.shape, y.shape
+    if len(x_shape) >= 2 and len(y_shape) >= 2:
+        return _matmul(x, y)
+    x_vector, y_vector = len(x_shape) == 1, len(y_shape) == 1
+    left = (1, *x_shape) if x_vector else x_shape
+    right = (*y_shape, 1) if y_vector else y_shape
+    try:
+        shape = _matmul_shape(left, right)
+    except ShapeError:
+        # Of the operands as they were given, not as they are multiplied.
+        why = "a scalar has no" if not x_shape or not y_shape else "these have no"
+        message = f"matmul: {why} matrix product: x has shape {x_shape}, y has shape {y_shape}"
+        raise refusal(ShapeError, message, x=x, y=y) from None
+    z = _matmul(reshape(x, left), reshape(y, right))
     if x_vector:
-        x = reshape(x, (1, -1))
+        shape = (*shape[:-2], shape[-1])
     if y_vector:
-        y = reshape(y, (-1, 1))
-    z = _matmul(x, y)
-    if x_vector or y_vector:
-        shape = np.shape(z)
-        shape = shape[:-1] if y_vector else shape
-        z = reshape(
-            z,
-            shape[:-2] + shape[-1:]
-            if x_vector and not y_vector
-            else shape[:-1]
-            if x_vector
-            else shape,
-        )
-    return z
+        shape = shape[:-1]
+    return reshape(z, shape)
 
 
 inner = matmul

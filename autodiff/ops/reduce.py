@@ -7,7 +7,7 @@ from the end. The maximum is subtracted before any exponential, so nothing overf
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,23 +15,13 @@ import numpy as np
 from autodiff.array import Shape
 from autodiff.errors import ShapeError
 from autodiff.op import Example, Sample, declare, refusal
+from autodiff.ops.arguments import axes_of, flag, operand
 from autodiff.ops.elementwise import equal, exp, where
-from autodiff.ops.shape import broadcast_to, normalise_axis, reshape
+from autodiff.ops.shape import broadcast_to, reshape
 
-__all__ = ["log_softmax", "logsumexp", "max", "mean", "softmax", "sum"]
+__all__ = ["log_softmax", "logsumexp", "max", "mean", "min", "softmax", "sum"]
 
 Axis: TypeAlias = int | Sequence[int] | None
-
-
-def _axes(name: str, x: Any, axis: Axis) -> tuple[int, ...]:
-    """`axis` as a sorted tuple of numbers from 0 on."""
-    if axis is None:
-        return tuple(range(np.ndim(x)))
-    given = tuple(axis) if isinstance(axis, Iterable) else (axis,)
-    axes = tuple(sorted(normalise_axis(name, x, a) for a in given))
-    if len(set(axes)) != len(axes):
-        raise refusal(ShapeError, f"{name}: axis {axis} names an axis twice", x=x)
-    return axes
 
 
 def _reduced(x: Shape, *, axis: tuple[int, ...], keepdims: bool) -> Shape:
@@ -89,7 +79,8 @@ def _sum(x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
 
 def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """z = Σ x over `axis`; kept as axes of size 1 with `keepdims`."""
-    return _sum(x, axis=_axes("sum", x, axis), keepdims=bool(keepdims))
+    x = operand("sum", x)
+    return _sum(x, axis=axes_of("sum", x, axis), keepdims=flag("sum", "keepdims", keepdims))
 
 
 def _count(x: Any, axis: tuple[int, ...]) -> int:
@@ -108,9 +99,10 @@ def _mean(x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
 
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """z = Σ x / n over `axis`. Raises ShapeError if n = 0."""
-    axes = _axes("mean", x, axis)
+    x = operand("mean", x)
+    axes = axes_of("mean", x, axis)
     _nonempty("mean", x, axes)
-    return _mean(x, axis=axes, keepdims=bool(keepdims))
+    return _mean(x, axis=axes, keepdims=flag("mean", "keepdims", keepdims))
 
 
 def _max_backward(g: Any, z: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
@@ -129,9 +121,18 @@ def _max(x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
 
 def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """z = max x over `axis`; ties share the gradient. Raises ShapeError if it is empty."""
-    axes = _axes("max", x, axis)
+    x = operand("max", x)
+    axes = axes_of("max", x, axis)
     _nonempty("max", x, axes)
-    return _max(x, axis=axes, keepdims=bool(keepdims))
+    return _max(x, axis=axes, keepdims=flag("max", "keepdims", keepdims))
+
+
+def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """z = min x over `axis`; ties share the gradient. Raises ShapeError if it is empty."""
+    x = operand("min", x)
+    axes = axes_of("min", x, axis)
+    _nonempty("min", x, axes)
+    return -_max(-x, axis=axes, keepdims=flag("min", "keepdims", keepdims))
 
 
 # ---- the softmax family ---------------------------------------------------------------
@@ -158,9 +159,10 @@ def _logsumexp(x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
 
 def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """z = ln Σ e^x over `axis`, without overflow. Raises ShapeError if it is empty."""
-    axes = _axes("logsumexp", x, axis)
+    x = operand("logsumexp", x)
+    axes = axes_of("logsumexp", x, axis)
     _nonempty("logsumexp", x, axes)
-    return _logsumexp(x, axis=axes, keepdims=bool(keepdims))
+    return _logsumexp(x, axis=axes, keepdims=flag("logsumexp", "keepdims", keepdims))
 
 
 def _same(x: Shape, *, axis: tuple[int, ...]) -> Shape:
@@ -187,7 +189,8 @@ def _softmax(x: Any, *, axis: tuple[int, ...]) -> Any:
 
 def softmax(x: Any, axis: Axis = -1) -> Any:
     """z = e^x / Σ e^x over `axis`, without overflow."""
-    axes = _axes("softmax", x, axis)
+    x = operand("softmax", x)
+    axes = axes_of("softmax", x, axis)
     _nonempty("softmax", x, axes)
     return _softmax(x, axis=axes)
 
@@ -205,6 +208,7 @@ def _log_softmax(x: Any, *, axis: tuple[int, ...]) -> Any:
 
 def log_softmax(x: Any, axis: Axis = -1) -> Any:
     """z = x - ln Σ e^x over `axis`: the logarithm of :func:`softmax`, without overflow."""
-    axes = _axes("log_softmax", x, axis)
+    x = operand("log_softmax", x)
+    axes = axes_of("log_softmax", x, axis)
     _nonempty("log_softmax", x, axes)
     return _log_softmax(x, axis=axes)

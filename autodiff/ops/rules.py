@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from autodiff.array import Shape
 from autodiff.errors import ShapeError
 from autodiff.op import BoundOp
@@ -30,13 +28,13 @@ def input_gradient(bound: BoundOp, position: int, g: Any, z: Any, inputs: Sequen
     if rule is None:
         return None
     gradient = rule(g, z, *inputs, **bound.attributes)
-    shape = np.shape(inputs[position])
-    return gradient if np.shape(gradient) == shape else sum_to(gradient, shape)
+    shape = inputs[position].shape
+    return gradient if gradient.shape == shape else sum_to(gradient, shape)
 
 
 def sum_to(x: Any, shape: Shape) -> Any:
     """Sum `x` over the axes along which an array of `shape` was broadcast to ``x.shape``."""
-    x_shape = np.shape(x)
+    x_shape = x.shape
     missing = len(x_shape) - len(shape)
     if missing < 0:
         raise ShapeError(f"a gradient of shape {x_shape} cannot be summed to {shape}")

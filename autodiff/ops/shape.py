@@ -8,15 +8,24 @@ from __future__ import annotations
 
 import itertools
 import math
-import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from autodiff.array import Shape
 from autodiff.errors import IndexRangeError, ShapeError
-from autodiff.op import Example, Sample, declare, refusal
+from autodiff.op import Example, Sample, declare, is_operand, refusal
+from autodiff.ops.arguments import (
+    axes_of,
+    axis_of,
+    brief,
+    operand,
+    parts_of,
+    several,
+    shape_of,
+    whole_number,
+)
 from autodiff.ops.index import Index, indexed_shape, normalise_index, to_numpy
 
 __all__ = [
@@ -24,7 +33,6 @@ __all__ = [
     "concat",
     "expand_dims",
     "getitem",
-    "normalise_axis",
     "reshape",
     "scatter_rows",
     "scatter_slice",
@@ -39,35 +47,12 @@ __all__ = [
 IntLike: TypeAlias = int | np.integer[Any]
 
 
-def normalise_axis(name: str, x: Any, axis: Any, n_new: int = 0) -> int:
-    """`axis` of x, which gets `n_new` more axes, from the front; ShapeError if there is none."""
-    n_axes = np.ndim(x) + n_new
-    try:
-        number = operator.index(axis)
-    except TypeError:
-        raise refusal(ShapeError, f"{name}: axis {axis!r} is not an integer", x=x) from None
-    if not -n_axes <= number < n_axes:
-        raise refusal(
-            ShapeError, f"{name}: x has shape {np.shape(x)}; there is no axis {number}", x=x
-        )
-    return number % n_axes
-
-
-def _sizes(name: str, x: Any, shape: Any) -> Shape:
-    """The `shape` asked for, as integers."""
-    try:
-        given = [shape] if isinstance(shape, (int, np.integer)) else list(shape)
-        return tuple(operator.index(n) for n in given)
-    except TypeError:
-        raise refusal(ShapeError, f"{name}: {shape!r} is no shape", x=x) from None
-
-
 # ---- the same elements in another shape -----------------------------------------------
 
 
 @declare(
     shape=lambda x, *, shape: shape,
-    backward=lambda g, z, x, *, shape: reshape(g, np.shape(x)),
+    backward=lambda g, z, x, *, shape: reshape(g, x.shape),
     examples=[
         Example((Sample((3, 4)),), {"shape": (2, 6)}),
         Example((Sample((3, 4)),), {"shape": (12,)}),
@@ -81,7 +66,8 @@ def _reshape(x: Any, *, shape: Shape) -> Any:
 
 def reshape(x: Any, shape: IntLike | Sequence[IntLike]) -> Any:
     """z = x in another shape, read and written row by row; one size may be -1."""
-    have, want = np.shape(x), _sizes("reshape", x, shape)
+    x = operand("reshape", x)
+    have, want = x.shape, shape_of("reshape", shape, unknown=True, x=x)
     size, known = math.prod(have), math.prod(n for n in want if n != -1)
     if want.count(-1) == 1 and known > 0 and size % known == 0:
         want = tuple(size // known if n == -1 else n for n in want)
@@ -109,43 +95,55 @@ def _transpose(x: Any, *, axes: tuple[int, ...]) -> Any:
 
 def transpose(x: Any, axes: Sequence[IntLike] | None = None) -> Any:
     """z = x with its axes in the order `axes`; reversed without."""
-    n_axes = np.ndim(x)
+    x = operand("transpose", x)
+    n_axes = len(x.shape)
     if axes is None:
         order = tuple(range(n_axes))[::-1]
     else:
-        order = tuple(normalise_axis("transpose", x, a) for a in axes)
-    if sorted(order) != list(range(n_axes)):
-        raise refusal(
-            ShapeError, f"transpose: x has shape {np.shape(x)}; {axes} is no order of its axes", x=x
-        )
+        items = several(axes)
+        order = () if items is None else tuple([axis_of("transpose", x, a) for a in items])
+        if items is None or sorted(order) != list(range(n_axes)):
+            raise refusal(
+                ShapeError,
+                f"transpose: x has shape {x.shape}; {brief(axes)} is no order of its axes",
+                x=x,
+            )
     return x if order == tuple(range(n_axes)) else _transpose(x, axes=order)
 
 
 def swapaxes(x: Any, first: int, second: int) -> Any:
     """z = x with two axes exchanged."""
-    n_axes = np.ndim(x)
-    i, j = (normalise_axis("swapaxes", x, a) for a in (first, second))
-    order = list(range(n_axes))
+    x = operand("swapaxes", x)
+    i, j = axis_of("swapaxes", x, first), axis_of("swapaxes", x, second)
+    order = list(range(len(x.shape)))
     order[i], order[j] = j, i
     return transpose(x, order)
 
 
-def expand_dims(x: Any, axis: int) -> Any:
-    """z = x with a new axis of size 1 at `axis`."""
-    shape = np.shape(x)
-    i = normalise_axis("expand_dims", x, axis, 1)
-    return reshape(x, (*shape[:i], 1, *shape[i:]))
+def expand_dims(x: Any, axis: int | Sequence[int]) -> Any:
+    """z = x with a new axis of size 1 at `axis`, or at each of several."""
+    x = operand("expand_dims", x)
+    return _with_axes(x, axes_of("expand_dims", x, axis, new=True))
 
 
-def squeeze(x: Any, axis: int) -> Any:
-    """z = x without its axis `axis`, which must have size 1."""
-    shape = np.shape(x)
-    i = normalise_axis("squeeze", x, axis)
-    if shape[i] != 1:
+def _with_axes(x: Any, new: Iterable[int]) -> Any:
+    sizes = list(x.shape)
+    for i in new:  # in rising order
+        sizes.insert(i, 1)
+    return reshape(x, sizes)
+
+
+def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Any:
+    """z = x without its axis `axis`, or several, which must have size 1; without all such."""
+    x = operand("squeeze", x)
+    if axis is None:
+        return reshape(x, [n for n in x.shape if n != 1])
+    axes = axes_of("squeeze", x, axis)
+    if any(x.shape[i] != 1 for i in axes):
         raise refusal(
-            ShapeError, f"squeeze: x has shape {shape}; axis {axis} is not of size 1", x=x
+            ShapeError, f"squeeze: x has shape {x.shape}; axis {axis} is not of size 1", x=x
         )
-    return reshape(x, shape[:i] + shape[i + 1 :])
+    return reshape(x, [n for i, n in enumerate(x.shape) if i not in axes])
 
 
 def _broadcast_to_backward(g: Any, z: Any, x: Any, *, shape: Shape) -> Any:
@@ -168,12 +166,10 @@ def _broadcast_to(x: Any, *, shape: Shape) -> Any:
 
 def broadcast_to(x: Any, shape: IntLike | Sequence[IntLike]) -> Any:
     """z = x repeated to `shape` by NumPy's broadcasting rule."""
-    have, want = np.shape(x), _sizes("broadcast_to", x, shape)
-    try:
-        fits = np.broadcast_shapes(have, want) == want
-    except ValueError:
-        fits = False
-    if not fits:
+    x = operand("broadcast_to", x)
+    have, want = x.shape, shape_of("broadcast_to", shape, x=x)
+    known = want[len(want) - len(have) :]
+    if len(have) > len(want) or any(n not in (1, m) for n, m in zip(have, known, strict=True)):
         raise refusal(
             ShapeError, f"broadcast_to: x has shape {have}; it does not broadcast to {want}", x=x
         )
@@ -199,8 +195,8 @@ builtin_sum = sum  # this module's neighbours shadow it
 
 
 def _concat_backward(g: Any, z: Any, *parts: Any, axis: int, position: int) -> Any:
-    start = builtin_sum(np.shape(p)[axis] for p in parts[:position])
-    stop = start + np.shape(parts[position])[axis]
+    start = builtin_sum(p.shape[axis] for p in parts[:position])
+    stop = start + parts[position].shape[axis]
     return getitem(g, (*[slice(None)] * axis, slice(start, stop)))
 
 
@@ -219,17 +215,30 @@ def _concat(*parts: Any, axis: int) -> Any:
     return np.concatenate(parts, axis=axis)
 
 
-def concat(parts: Sequence[Any], axis: int = -1) -> Any:
+def concat(parts: Iterable[Any], axis: int = -1) -> Any:
     """z = the parts one after the other along `axis`; the other sizes must agree."""
-    parts = tuple(parts)
-    if not parts:
-        raise refusal(ShapeError, "concat: there are no parts")
-    return _concat(*parts, axis=normalise_axis("concat", parts[0], axis))
+    parts = parts_of("concat", parts)
+    return _concat(*parts, axis=axis_of("concat", parts[0], axis))
 
 
-def stack(parts: Sequence[Any], axis: int = 0) -> Any:
+def stack(parts: Iterable[Any], axis: int = 0) -> Any:
     """z = the parts, all of one shape, side by side along a new axis."""
-    return concat([expand_dims(part, axis) for part in parts], axis)
+    parts = parts_of("stack", parts)
+    first = parts[0]
+    at = axis_of("stack", first, axis, 1)
+    for i, part in enumerate(parts):
+        if part.shape != first.shape:
+            name = f"parts[{i}]"
+            raise refusal(
+                ShapeError,
+                f"stack: parts[0] has shape {first.shape}, but {name} has shape {part.shape}",
+                **{"parts[0]": first, name: part},
+            )
+    return _concat(*[_with_axes(part, (at,)) for part in parts], axis=at)
+
+
+# An axis of size 0 has any number of equal parts, but nobody wants more than these.
+_MAX_PARTS_OF_NOTHING = 1 << 16
 
 
 def split(x: Any, sections: int | Sequence[int], axis: int = -1) -> list[Any]:
@@ -237,23 +246,27 @@ def split(x: Any, sections: int | Sequence[int], axis: int = -1) -> list[Any]:
 
     Raises ShapeError if n does not divide the size, or positions are not in order.
     """
-    shape = np.shape(x)
-    i = normalise_axis("split", x, axis)
-    size = shape[i]
-    if isinstance(sections, (int, np.integer)):
-        if sections < 1 or size % sections:
+    x = operand("split", x)
+    i = axis_of("split", x, axis)
+    size = x.shape[i]
+    number = whole_number(sections)
+    if number is not None:
+        if not 1 <= number <= (size or _MAX_PARTS_OF_NOTHING) or size % number:
             raise refusal(
                 ShapeError,
-                f"split: x has shape {shape}; its axis {axis} has no {sections} equal parts",
+                f"split: x has shape {x.shape}; its axis {axis} has no {brief(number)} equal parts",
                 x=x,
             )
-        cuts = [size // sections * k for k in range(int(sections) + 1)]
+        cuts = [size // number * k for k in range(number + 1)]
     else:
-        cuts = [0, *_sizes("split", x, sections), size]
-        if sorted(cuts) != cuts:
+        items = several(sections)
+        positions = [] if items is None else [whole_number(n) for n in items]
+        cuts = [0, *(-1 if n is None else n for n in positions), size]
+        if items is None or sorted(cuts) != cuts:
             raise refusal(
                 ShapeError,
-                f"split: x has shape {shape}; {sections} are no positions in order on axis {axis}",
+                f"split: x has shape {x.shape}; {brief(sections)} is neither a number of parts "
+                f"nor positions in order on axis {axis}",
                 x=x,
             )
     return [
@@ -263,7 +276,7 @@ def split(x: Any, sections: int | Sequence[int], axis: int = -1) -> list[Any]:
 
 
 def _getitem_backward(g: Any, z: Any, x: Any, *, index: Index) -> Any:
-    return scatter_slice(g, index=index, shape=np.shape(x))
+    return _scatter_slice(g, index=index, shape=x.shape)
 
 
 @declare(
@@ -289,7 +302,8 @@ def getitem(x: Any, index: Any) -> Any:
         If an integer is out of range, there are too many indices, or one is an array
         (for rows by an integer array use :func:`take`, for masks :func:`where`).
     """
-    shape = np.shape(x)
+    x = operand("getitem", x)
+    shape = x.shape
     try:
         normal = normalise_index(shape, index)
     except IndexRangeError as error:
@@ -310,16 +324,49 @@ def _scatter_slice_shape(x: Shape, *, index: Index, shape: Shape) -> Shape:
         Example((Sample((3,)),), {"index": ((4, -1, -2), 2), "shape": (5, 4)}),
     ],
 )
-def scatter_slice(x: Any, *, index: Index, shape: Shape) -> Any:
+def _scatter_slice(x: Any, *, index: Index, shape: Shape) -> Any:
     """z = zeros, but z[index] = x: the adjoint of a slice."""
     z = np.zeros(shape, dtype=x.dtype)
     z[to_numpy(index)] = x
     return z
 
 
+def scatter_slice(x: Any, *, index: Any, shape: IntLike | Sequence[IntLike]) -> Any:
+    """z = zeros of `shape`, but z[index] = x: the adjoint of a slice.
+
+    index : as for :func:`getitem`, or in normal form, where (start, stop, step) are those of a
+    ``range``. Raises IndexRangeError, or ShapeError if x does not have the shape of z[index].
+    """
+    x = operand("scatter_slice", x)
+    whole = shape_of("scatter_slice", shape, x=x)
+    try:
+        normal = normalise_index(whole, index, "scatter_slice", ranges=True)
+    except IndexRangeError as error:
+        raise refusal(IndexRangeError, str(error), x=x) from None
+    if x.shape != indexed_shape(whole, normal):
+        raise refusal(
+            ShapeError,
+            f"scatter_slice: x has shape {x.shape}, z[index] has shape "
+            f"{indexed_shape(whole, normal)}",
+            x=x,
+        )
+    return _scatter_slice(x, index=normal, shape=whole)
+
+
+def _rows(name: str, rows: Any) -> Any:
+    """Row numbers as an operand: a mask is refused, it would be taken for rows 0 and 1."""
+    numbers = operand(name, rows, "rows")
+    if not is_operand(rows) and np.asarray(rows).dtype == bool:
+        raise refusal(
+            IndexRangeError, f"{name}: rows are numbers, not True and False; for a mask use where"
+        )
+    return numbers
+
+
 def _row_numbers(name: str, rows: Any, n_rows: int) -> Any:
     numbers = np.asarray(rows).real
-    whole = numbers.astype(np.intp)
+    with np.errstate(invalid="ignore"):  # NaN is no row, which is said below
+        whole = numbers.astype(np.intp)
     bad = (whole != numbers) | (whole < -n_rows) | (whole >= n_rows)
     if bad.any():
         raise IndexRangeError(
@@ -335,7 +382,7 @@ def _take_shape(x: Shape, rows: Shape) -> Shape:
 
 
 def _take_backward(g: Any, z: Any, x: Any, rows: Any) -> Any:
-    return scatter_rows(g, rows, n_rows=np.shape(x)[0])
+    return _scatter_rows(g, rows, n_rows=x.shape[0])
 
 
 @declare(
@@ -348,13 +395,18 @@ def _take_backward(g: Any, z: Any, x: Any, rows: Any) -> Any:
         Example((Sample((4,)), Sample((), 0, 4, "integer"))),
     ],
 )
+def _take(x: Any, rows: Any) -> Any:
+    """z = x[rows]: rows of x by number; a row taken twice gets both gradients."""
+    return x[_row_numbers("take", rows, x.shape[0])]
+
+
 def take(x: Any, rows: Any) -> Any:
     """z = x[rows]: rows of x by number; a row taken twice gets both gradients.
 
     x : shape (n, ...); rows : integers in -n ... n - 1, of any shape; z : shape
     rows.shape + x.shape[1:]. Raises IndexRangeError when computed, if a row does not exist.
     """
-    return x[_row_numbers("take", rows, x.shape[0])]
+    return _take(operand("take", x), _rows("take", rows))
 
 
 def _scatter_rows_shape(x: Shape, rows: Shape, *, n_rows: int) -> Shape:
@@ -365,15 +417,26 @@ def _scatter_rows_shape(x: Shape, rows: Shape, *, n_rows: int) -> Shape:
 
 @declare(
     shape=_scatter_rows_shape,
-    backward=(lambda g, z, x, rows, *, n_rows: take(g, rows), None),
+    backward=(lambda g, z, x, rows, *, n_rows: _take(g, rows), None),
     reads="rows",
     examples=[
         Example((Sample((6, 3)), Sample((6,), 0, 4, "integer")), {"n_rows": 4}),
         Example((Sample((2, 2, 3)), Sample((2, 2), -4, 4, "integer")), {"n_rows": 4}),
     ],
 )
-def scatter_rows(x: Any, rows: Any, *, n_rows: int) -> Any:
+def _scatter_rows(x: Any, rows: Any, *, n_rows: int) -> Any:
     """z = zeros with n rows, to which each x is added at its row: the adjoint of take."""
-    z = np.zeros((n_rows, *x.shape[np.ndim(rows) :]), dtype=x.dtype)
+    z = np.zeros((n_rows, *x.shape[len(rows.shape) :]), dtype=x.dtype)
     np.add.at(z, _row_numbers("scatter_rows", rows, n_rows), x)
     return z
+
+
+def scatter_rows(x: Any, rows: Any, *, n_rows: int) -> Any:
+    """z = zeros with n rows, to which each x is added at its row: the adjoint of take.
+
+    x : shape rows.shape + (...); rows : as for :func:`take`; z : shape (n_rows, ...).
+    """
+    x, rows = operand("scatter_rows", x), _rows("scatter_rows", rows)
+    (n,) = shape_of("scatter_rows", (n_rows,), x=x)
+    shape_of("scatter_rows", (n, *x.shape[len(rows.shape) :]), x=x)
+    return _scatter_rows(x, rows, n_rows=n)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import autodiff
-from autodiff import Tensor, gradients
+from autodiff import Node, Tensor, gradients
 from autodiff.errors import GradientError, ShapeError
 
 
@@ -35,6 +35,21 @@ def test_they_are_not_computed_before_they_are_asked_for() -> None:
     np.testing.assert_array_equal(g.value, np.ones((2, 2)))
     x.assign(np.full((2, 2), np.log(2.0)))
     np.testing.assert_allclose(g.forward(), np.full((2, 2), 2.0))
+
+
+def test_one_node_for_a_node_and_a_list_for_several() -> None:
+    x, w = Tensor([1.0, 2.0]), Tensor([3.0, 4.0])
+    y = (x * x * w).sum()
+    gx = gradients(y, x)
+    assert isinstance(gx, Node)
+    np.testing.assert_array_equal(gx.value, [6.0, 16.0])
+    np.testing.assert_array_equal(gradients(gx.sum(), w).value, [2.0, 4.0])
+    for several in ([x, w], (x, w), {"x": x, "w": w}.values(), (node for node in (x, w))):
+        found = gradients(y, several)
+        assert type(found) is list
+        np.testing.assert_array_equal(found[0].value, gx.value)
+        np.testing.assert_array_equal(found[1].value, [1.0, 4.0])
+    assert gradients(y, []) == []
 
 
 def test_a_node_read_twice_gets_both() -> None:

@@ -41,10 +41,9 @@ def test_plain_numbers_of_any_kind_are_computed_in_float64() -> None:
         expected = np.exp(np.asarray(x, np.float64))
         assert autodiff.exp(x).dtype == np.float64
         np.testing.assert_array_equal(autodiff.exp(x), expected)
-    assert autodiff.exp(1j).dtype == np.complex128
     with pytest.raises(DTypeError, match=r"maximum: y: dtype <U1"):
         autodiff.maximum(1.0, "a")
-    with pytest.raises(DTypeError, match=r"exp: x: dtype object"):
+    with pytest.raises(DTypeError, match=r"exp: x: None is no array"):
         autodiff.exp(None)
     with pytest.raises(DTypeError, match=r"exp: x: not a rectangular array"):
         autodiff.exp([[1.0], [1.0, 2.0]])

@@ -615,7 +615,19 @@ def test_asking_for_numbers_says_what_to_do(ask: Callable[[Any], Any]) -> None:
             assert part in str(caught.value)
 
 
-@pytest.mark.parametrize("ask", [float, bool, np.asarray, lambda x: x.item()])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        float,
+        bool,
+        lambda x: np.asarray(autodiff.stop_gradient(x)),
+        lambda x: x.item(),
+        lambda x: x.tolist(),
+        lambda x: f"{x:.3f}",
+        lambda x: x.value.tolist(),
+        lambda x: f"{x.value:.3f}",
+    ],
+)
 def test_asking_a_node_for_numbers(ask: Callable[[Any], Any]) -> None:
     w = Tensor(2.0)
 
