@@ -1,8 +1,10 @@
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 from autodiff.array import Array
 from autodiff.op import BoundOp
+
+_T = TypeVar("_T")
 
 def isas() -> tuple[str, ...]: ...
 def isa() -> str: ...
@@ -32,6 +34,8 @@ class RowNumberError(IndexError):
     def __init__(
         self, instruction: int, row: float, n_rows: int, step: int | None = None
     ) -> None: ...
+
+def without_collection(function: Callable[[], _T]) -> _T: ...
 
 class Lock:
     def join(self, other: Lock) -> None: ...

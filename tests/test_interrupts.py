@@ -7,6 +7,7 @@ time that each line is reached, when most is done.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -109,6 +110,7 @@ def walk(make: Callable[[], World]) -> int:
             n_stops += stopped
             where = f"{line[0].removeprefix(PACKAGE)}:{line[1]}, time {number} of {count}"
             now = values(world.tensors)
+            assert gc.isenabled(), f"no garbage is collected: {where}"
             assert now in (before, after), f"half done: {where}"
             wanted = numbers["before" if now == before else "after"]
             try:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 from autodiff import forks
 from autodiff.node import Tensor
 from autodiff.program.emulate import Emulator
 from autodiff.program.lower import Code
 
-__all__ = ["Executor", "load"]
+__all__ = ["Executor", "load", "without_collection"]
+
+ResultT = TypeVar("ResultT")
 
 
 class Executor(Protocol):
@@ -36,6 +38,15 @@ class Executor(Protocol):
 
 
 _loading = forks.new_lock()
+
+
+def without_collection(function: Callable[[], ResultT]) -> ResultT:
+    """function(), without garbage collection, if the extension is there to turn it on again."""
+    try:
+        from autodiff import _core
+    except ImportError:
+        return function()
+    return _core.without_collection(function)
 
 
 def load(code: Code, tensors: Sequence[Tensor] = (), *, beside: Executor | None = None) -> Executor:

@@ -13,10 +13,9 @@ from autodiff.memory import settle_written
 from autodiff.node import Node
 from autodiff.program.difference import difference
 from autodiff.program.ir import Program
-from autodiff.program.load import Executor, load
+from autodiff.program.load import Executor, load, without_collection
 from autodiff.program.lower import Code, lower
 from autodiff.program.passes import LOWERING_OPTIONS, carry, improve
-from autodiff.program.pause import no_collection
 from autodiff.program.recorded import Recorded
 from autodiff.program.recorder import Recorder
 from autodiff.program.stand_ins import Watch
@@ -54,14 +53,7 @@ class Recording:
         self.options = {name: name not in without for name in LOWERING_OPTIONS}
         self.carries = "carry" not in without
         self._scans: Scans | None = None
-        with no_collection():
-            watch, self.recorded, self.returned = record(function, structure)
-            if check:
-                watch, self.recorded, self.returned = _record_again(function, structure, self)
-            self.improved = self.recorded
-            for _, program in improve(self.recorded, without):
-                self.improved = program
-            self.code: Code = self._lower(self.improved)
+        watch = without_collection(lambda: self._build(function, without, check))
         self.executor: Executor = load(self.code, watch.tensors)
         self.written = [weakref.ref(tensor) for tensor in watch.written]
         self.reached = [weakref.ref(node) for node in watch.reached]
@@ -71,6 +63,16 @@ class Recording:
         self.single = isinstance(self.returned, Leaf)  # the step returns one array or number
         self.plain = self.single or _is_plain(self.returned)
 
+    def _build(self, function: Callable[..., Any], without: Collection[str], check: bool) -> Watch:
+        watch, self.recorded, self.returned = record(function, self.structure)
+        if check:
+            watch, self.recorded, self.returned = _record_again(function, self.structure, self)
+        self.improved = self.recorded
+        for _, program in improve(self.recorded, without):
+            self.improved = program
+        self.code: Code = self._lower(self.improved)
+        return watch
+
     def _lower(self, program: Program) -> Code:
         code = lower(program, **self.options)
         verify_code(code, program)
@@ -79,15 +81,14 @@ class Recording:
     def scans(self) -> Scans:
         """What scans run; made by the first of them."""
         if self._scans is None:
-            self._scans = self._make_scans()
+            self._scans = without_collection(self._make_scans)
         return self._scans
 
     def _make_scans(self) -> Scans:
-        with no_collection():
-            carried = carry(self.improved) if self.carries else None
-            if carried is None:
-                return Scans(self.code, self.executor)
-            codes = [self._lower(p) for p in (carried.body, carried.before, carried.after)]
+        carried = carry(self.improved) if self.carries else None
+        if carried is None:
+            return Scans(self.code, self.executor)
+        codes = [self._lower(p) for p in (carried.body, carried.before, carried.after)]
         body, before, after = (load(code, beside=self.executor) for code in codes)
         return Scans(codes[0], body, before, after)
 
