@@ -247,11 +247,11 @@ def test_fork_within_a_recording():
     @autodiff.compile
     def leaving(x):
         nonlocal child
-        if child is None:  # once, and in one process only
+        if child == -1:  # both times that it is recorded, go on in both processes
             child = os.fork()
         return x + 1.0
 
-    child, fine = None, False
+    child = -1
     try:
         fine = leaving(1.0) == 2.0 and leaving(np.ones(2)).sum() == 4.0
     finally:
