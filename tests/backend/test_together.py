@@ -350,7 +350,7 @@ def test_locks_in_any_order_without_a_deadlock():
 
     orders = [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)]
     with running(*map(reader, orders), *(p.run for p in programs)):
-        for _ in range(200):
+        for _ in range(50):
             core.write_together(buffers[::-1], buffers, locks[::-1])
             time.sleep(0)
 

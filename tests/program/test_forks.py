@@ -251,7 +251,7 @@ def test_fork_within_a_recording():
             child = os.fork()
         return x + 1.0
 
-    child = -1
+    child, fine = -1, False
     try:
         fine = leaving(1.0) == 2.0 and leaving(np.ones(2)).sum() == 4.0
     finally:
