@@ -249,7 +249,7 @@ def test_circles_cost_no_more_than_in_proportion_to_the_steps() -> None:
             best = min(best, time.process_time() - start)
         return best
 
-    assert seconds(240) < 2.5 * 8 * seconds(30)
+    assert seconds(160) < 2.5 * 8 * seconds(20)
 
 
 # ---- tensors that are assigned ---------------------------------------------------------

@@ -39,7 +39,7 @@ def test_random_recurrent_steps_with_passes_off(without: Sequence[str]) -> None:
         agrees(draw(seed), without)
 
 
-@pytest.mark.parametrize("seed", range(20_000, 20_004))
+@pytest.mark.parametrize("seed", range(20_000, 20_002))
 def test_random_recurrent_steps_in_every_way(seed: int) -> None:
     recipe = draw(seed)
     check(builder(recipe), *calls(recipe), rtol=TOLERANCE)
