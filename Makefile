@@ -16,7 +16,7 @@ DEMO_VENV := $(or $(wildcard $(VENV)/.dev),$(VENV)/.examples)
 # Two BLAS thread pools on small matrices cost more than they give.
 ONE_THREAD := OPENBLAS_NUM_THREADS=1
 
-.PHONY: help demo test lint sanitize wheel-test bench bench-peers build clean
+.PHONY: help demo test lint sanitize wheel-test bench bench-peers ulp build clean
 .NOTPARALLEL:
 
 help: ## list what can be made
@@ -41,6 +41,9 @@ bench: $(VENV)/.dev ## our numbers against NumPy and C; ARGS='--quick --only lst
 
 bench-peers: $(VENV)/.dev .venv-peers/.peers ## the same with PyTorch, JAX and others, in .venv-peers
 	$(BIN)/python -m benchmarks --peers .venv-peers/bin/python $(ARGS)
+
+ulp: $(VENV)/.dev ## measure the error bounds in docs/numerics.md; ARGS='--only exp --write'
+	$(ONE_THREAD) $(BIN)/python -m benchmarks.ulp $(ARGS)
 
 build: $(VENV)/.dev ## compile the extension in place again, only what changed
 	$(BIN)/python setup.py --quiet build_ext --inplace

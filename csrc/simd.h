@@ -116,6 +116,9 @@ AD_INLINE void ad_transpose(ad_vec r[4])
 }
 
 #else
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 #define AD_WIDTH 2
 typedef double ad_vec __attribute__((vector_size(16)));
 
@@ -123,9 +126,13 @@ AD_INLINE ad_vec ad_fma(ad_vec a, ad_vec b, ad_vec c) { return a * b + c; } /* n
 AD_INLINE ad_vec ad_set(double x) { return (ad_vec){x, x}; }
 AD_INLINE ad_vec ad_larger(ad_vec m, ad_vec x)
 {
-    typedef int64_t choice __attribute__((vector_size(16)));
-    const choice takes = (x > m) | (x != x);
-    return (ad_vec)(((choice)x & takes) | ((choice)m & ~takes));
+#ifdef __SSE2__ /* GCC takes such a choice apart */
+    const ad_vec nan = _mm_cmpunord_pd(x, x);
+    return _mm_or_pd(_mm_and_pd(nan, x), _mm_andnot_pd(nan, _mm_max_pd(x, m)));
+#else
+    return (ad_vec){(x[0] > m[0] || x[0] != x[0]) ? x[0] : m[0],
+                    (x[1] > m[1] || x[1] != x[1]) ? x[1] : m[1]};
+#endif
 }
 AD_INLINE ad_vec ad_load(const double *x)
 {

@@ -178,8 +178,8 @@ def power(x: Any, exponent: Any) -> Any:
     exponent : a number, an array or a node, which then gets its gradient too: see
         :func:`float_power`.
     """
-    if is_operand(exponent):
-        return float_power(x, exponent)
+    if is_operand(exponent) or isinstance(exponent, (list, tuple)):
+        return float_power(x, exponent)  # which knows what to do with lists of nodes
     p = as_float64(exponent, "power: the exponent")
     if p.ndim:
         return float_power(x, p)

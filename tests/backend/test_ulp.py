@@ -1,8 +1,9 @@
-"""Error bounds of the kernels' own functions, against the 64-bit mantissa of long double."""
+"""Error bounds of the kernels' own functions, a quick version of `make ulp`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,102 +13,80 @@ import autodiff.ops  # noqa: F401
 from autodiff.op import OPS
 
 core = pytest.importorskip("autodiff._core")
+sys.path.append(str(Path(__file__).resolve().parents[2]))
 
-pytestmark = pytest.mark.skipif(
+from benchmarks import ulp  # noqa: E402
+from benchmarks.ulp import CLAIMS, Claim  # noqa: E402
+
+needs_long_double = pytest.mark.skipif(
     np.finfo(np.longdouble).nmant < 63, reason="long double is no better than double here"
 )
+claims = pytest.mark.parametrize("claim", CLAIMS, ids=lambda c: c.row.replace("`", ""))
 
 N = 20_000
-Long = np.longdouble
 
 
-@pytest.fixture(params=core.isas())
-def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    before = core.isa()
-    core.use_isa(request.param)
-    yield request.param
-    core.use_isa(before)
-
-
-def all_sizes(
-    rng: np.random.Generator, low: int = -1074, high: int = 1023, signs: bool = True
-) -> np.ndarray:
-    """Numbers whose exponents are spread evenly, denormal ones among them."""
-    x = np.ldexp(rng.uniform(1.0, 2.0, N), rng.integers(low, high, N, endpoint=True))
-    return x * rng.choice([-1.0, 1.0], N) if signs else x
-
-
-def near_multiples_of_half_pi(rng: np.random.Generator) -> np.ndarray:
-    """Where sine or cosine is nearly 0 and the reduction cancels most."""
-    half_pi = np.array(np.pi / 2) + Long("6.123233995736766035868820147291983e-17")
-    return (rng.integers(-20_000, 20_000, N) * half_pi).astype(np.float64)
-
-
-def sigmoid(x: Any) -> Any:
-    e = np.exp(-np.abs(x))
-    return np.where(x >= 0, Long(1), e) / (1 + e)
-
-
-def softplus(x: Any) -> Any:
-    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
-
-
-# name: the function in long double, its bound in ulp (docs/numerics.md), and where it is tried.
-# Results below the normal range are rounded to multiples of 5e-324, which ulps count too.
-CASES: dict[str, tuple[Callable[[Any], Any], float, Callable[[Any], list[np.ndarray]]]] = {
-    "exp": (np.exp, 1.0, lambda r: [r.uniform(-746, 709.7, N), all_sizes(r, -1074, 9)]),
-    "expm1": (np.expm1, 1.75, lambda r: [r.uniform(-40, 709.7, N), r.uniform(-1.5, 1.5, N),
-                                        all_sizes(r, -1074, 9)]),
-    "tanh": (np.tanh, 2.5, lambda r: [r.uniform(-22, 22, N), r.uniform(-1, 1, N),
-                                      all_sizes(r)]),
-    "sigmoid": (sigmoid, 2.25, lambda r: [r.uniform(-746, 40, N), r.uniform(-1, 1, N),
-                                          all_sizes(r)]),
-    "softplus": (softplus, 2.0, lambda r: [r.uniform(-746, 40, N), r.uniform(-2, 2, N),
-                                           all_sizes(r)]),
-    "log": (np.log, 1.0, lambda r: [r.uniform(0.5, 2, N), r.uniform(0.99, 1.01, N),
-                                    all_sizes(r, signs=False)]),
-    "log1p": (np.log1p, 1.0, lambda r: [r.uniform(-1 + 1e-12, 3, N), r.uniform(-0.35, 0.5, N),
-                                        all_sizes(r, -1074, -1), all_sizes(r, signs=False)]),
-    "sin": (np.sin, 1.0, lambda r: [r.uniform(-10, 10, N), r.uniform(-4e4, 4e4, N),
-                                    all_sizes(r, -1074, 40), near_multiples_of_half_pi(r)]),
-    "cos": (np.cos, 1.0, lambda r: [r.uniform(-10, 10, N), r.uniform(-4e4, 4e4, N),
-                                    all_sizes(r, -1074, 40), near_multiples_of_half_pi(r)]),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_ulps(name: str, isa: str, rng: np.random.Generator) -> None:
-    function, bound, draw = CASES[name]
-    for x in draw(rng):
-        z = core.forward(OPS[name].bind(), (x,))
-        with np.errstate(all="ignore"):
-            exact = function(x.astype(Long))
-            nearest = exact.astype(np.float64)
-        finite = np.isfinite(nearest)
-        np.testing.assert_array_equal(z[~finite], nearest[~finite])
-        error = np.abs(z.astype(Long) - exact)[finite] / np.spacing(np.abs(nearest[finite]))
-        worst = error.argmax()
-        assert error[worst] <= bound, (
-            f"{name}({x[finite][worst]!r}) is {float(error[worst])} ulp off"
+@needs_long_double
+@claims
+def test_errors_are_below_their_bounds(claim: Claim, rng: np.random.Generator) -> None:
+    for draw in claim.ranges:
+        arguments = draw(rng, N)
+        error = ulp.errors(claim, arguments)  # and the same bits on every instruction set
+        at = error.argmax()
+        assert error[at] <= claim.bound + 1e-3, (
+            f"{claim.op}({[float(x[at]) for x in arguments]}) is {error[at]} ulp off"
         )
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_same_bits_on_every_instruction_set(name: str, rng: np.random.Generator) -> None:
-    before = core.isa()
-    for x in CASES[name][2](rng):
-        found = set()
-        for isa in core.isas():
-            core.use_isa(isa)
-            found.add(core.forward(OPS[name].bind(), (x,)).tobytes())
-        core.use_isa(before)
-        assert len(found) == 1
+@needs_long_double
+@claims
+def test_what_was_the_worst_once_is_below_the_bound(claim: Claim) -> None:
+    for x in claim.known:
+        assert ulp.errors(claim, [np.full(3, x)])[0] <= claim.bound
 
 
-def test_exp_of_log_and_back(isa: str) -> None:
+def test_the_document_says_what_is_tested() -> None:
+    said = ulp.documented(ulp.DOCUMENT.read_text())
+    assert {c.row: c.bound for c in CLAIMS} == {row: float(b) for row, (_, b) in said.items()}
+    for worst, bound in said.values():
+        assert float(worst) <= float(bound)
+
+
+def test_every_function_of_our_own_is_measured() -> None:
+    ours = {"exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "sigmoid", "softplus"}
+    assert ours <= {c.op for c in CLAIMS}
+
+
+@needs_long_double
+def test_a_document_that_says_too_little_is_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    document = tmp_path / "numerics.md"
+    document.write_text("## Functions\n| `exp` | 0.51 | 1.0 | how |\n")
+    monkeypatch.setattr(ulp, "DOCUMENT", document)
+    quick = ["--points", "2000", "--only", "exp"]
+    assert ulp.main(quick) == 1
+    assert "the document says 0.51" in capsys.readouterr().out
+    assert ulp.main([*quick, "--write"]) == 0
+    assert ulp.main(quick) == 0
+    assert "0.51" not in document.read_text()
+
+
+@needs_long_double
+def test_an_error_above_its_bound_is_found_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    tight = Claim("`tanh`", "tanh", np.tanh, 1.0, (ulp.uniform(-1, 1),))
+    monkeypatch.setattr(ulp, "CLAIMS", (tight,))
+    assert ulp.main(["--points", "2000"]) == 1
+    assert "ABOVE ITS BOUND" in capsys.readouterr().out
+
+
+def test_exp_of_log_and_back() -> None:
     """Exact where it can be seen without an oracle."""
     k = np.arange(-1022.0, 1024.0)
-    np.testing.assert_array_equal(core.forward(OPS["exp"].bind(), (np.zeros(3),)), 1.0)
-    np.testing.assert_array_equal(core.forward(OPS["log"].bind(), (np.ones(3),)), 0.0)
-    logs = core.forward(OPS["log"].bind(), (np.exp2(k),))
-    np.testing.assert_array_equal(logs, (np.log(Long(2)) * k).astype(np.float64))
+    np.testing.assert_array_equal(ulp.values("exp", [np.zeros(3)]), 1.0)
+    np.testing.assert_array_equal(ulp.values("log", [np.ones(3)]), 0.0)
+    if np.finfo(np.longdouble).nmant >= 63:
+        expected = (np.log(np.longdouble(2)) * k).astype(np.float64)
+        np.testing.assert_array_equal(core.forward(OPS["log"].bind(), (np.exp2(k),)), expected)

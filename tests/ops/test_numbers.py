@@ -192,6 +192,27 @@ def test_small_arguments_keep_their_digits(backend: Backend) -> None:
     np.testing.assert_allclose(z, np.exp([-700.0, -40.0]), rtol=1e-14)
 
 
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant < 63, reason="long double is double here")
+def test_slopes_where_functions_saturate(backend: Backend, rng: np.random.Generator) -> None:
+    """What docs/numerics.md says is exact, and how far off the rest may be."""
+    x = np.concatenate([rng.uniform(-740.0, 740.0, 4000), rng.uniform(-45.0, 45.0, 4000)])
+    e = np.exp(-np.abs(x.astype(np.longdouble)))
+    sigmoid_, tanh_ = e / (1 + e) ** 2, 4 * e**2 / (1 + e**2) ** 2
+    below = x <= 0.0
+    _, gx = evaluated("sigmoid", x, backend)
+    assert_ulps(gx[below], sigmoid_[below].astype(np.float64), 8)
+    assert np.abs(gx - sigmoid_).max() <= 4e-16
+    assert not gx[x >= 37.0].any()
+    np.testing.assert_allclose(evaluated("sigmoid", [-40.0], backend)[1], 4.248354255291589e-18)
+    _, gx = evaluated("tanh", x, backend)
+    assert np.abs(gx - tanh_).max() <= 1e-15
+    assert not gx[np.abs(x) >= 19.1].any()
+    _, gx = evaluated("softplus", x, backend)
+    assert_ulps(gx, (np.where(below, e, 1.0) / (1 + e)).astype(np.float64), 8)
+    _, gx = evaluated("expm1", x[below], backend)
+    assert np.abs(gx - e[below]).max() <= 4e-16
+
+
 def test_nan_is_not_swallowed(backend: Backend) -> None:
     x = np.array([np.nan, 1.0])
     for op in OPS.values():

@@ -150,6 +150,14 @@ def test_a_compiled_step_gives_values_and_gradients() -> None:
     assert autodiff.compile(lambda x, p: x**p)(-2.0, 3.0) == -8.0
 
 
+def test_a_list_of_nodes_is_no_exponent() -> None:
+    p = Tensor(2.0)
+    for exponent in ([p, p], (p, 1.0)):
+        with pytest.raises(autodiff.errors.AutodiffError, match="list of nodes"):
+            Tensor([1.0, 2.0]) ** exponent
+    np.testing.assert_array_equal((Tensor([3.0, 2.0]) ** [2, 1]).value, [9.0, 2.0])
+
+
 def test_numbers_as_exponents_keep_their_own_ops() -> None:
     x = Tensor([1.0, 2.0])
     assert (x**2).typename == "square"
