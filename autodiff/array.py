@@ -59,16 +59,21 @@ def as_float64(value: Any, what: str = "value") -> Array:
         return value
     if value is None:
         raise DTypeError(f"{what}: None is no array of numbers")
-    if type(value) not in _PLAIN and (why := _loses(value)) is not None:
-        raise DTypeError(f"{what}: {why}")
+    kind = type(value)
+    if kind not in _PLAIN and not (
+        (kind is list or kind is tuple) and _PLAIN.issuperset(map(type, value))
+    ):
+        why = _loses(value)
+        if why is not None:
+            raise DTypeError(f"{what}: {why}")
     try:
         array = np.asarray(value)
     except AutodiffError:
         raise
     except Exception as error:  # ragged nesting, or what an object says of itself
         ragged = isinstance(value, (list, tuple))
-        kind = "a rectangular array of numbers" if ragged else "an array of numbers"
-        raise DTypeError(f"{what}: not {kind} ({error})") from error
+        wanted = "a rectangular array of numbers" if ragged else "an array of numbers"
+        raise DTypeError(f"{what}: not {wanted} ({error})") from error
     if array.dtype.kind not in "fiub":
         raise DTypeError(
             f"{what}: dtype {array.dtype} is not a real number type; "

@@ -252,13 +252,15 @@ def apply(op: Op, inputs: Sequence[Any], attributes: dict[str, Any]) -> Any:
     """
     host, mixed = None, False
     for x in inputs:
+        if is_float64(x):
+            continue
         if not is_operand(x):
             mixed = True
         elif host is None or x.__array_priority__ > host.__array_priority__:
             host = x
     if mixed:
         inputs = [
-            x if is_operand(x) else plain(x, op.name, op.input_name(i))
+            x if is_float64(x) or is_operand(x) else plain(x, op.name, op.input_name(i))
             for i, x in enumerate(inputs)
         ]
     if host is not None:

@@ -202,6 +202,14 @@ class Operators(Protocols):
         return float(self.item())
 
     def __bool__(self) -> bool:
+        if self.size != 1:
+            raise refusal(
+                ShapeError,
+                f"only a node of one element is true or false, this one has {self.shape}; "
+                "`x is y` tells whether two nodes are the same, (x == y).value.all() whether their "
+                "numbers are; a list of nodes is searched with any(x is y for y in nodes)",
+                x=self,
+            )
         return bool(self.item())
 
     def __format__(self, spec: str) -> str:

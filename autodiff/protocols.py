@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,7 @@ class Protocols:
         ours, parameters = found
         given: dict[str, Any] = {}
         refused = []
-        for parameter, value in [*zip(parameters, inputs, strict=False), *options.items()]:
+        for parameter, value in chain(zip(parameters, inputs), options.items()):  # noqa: B905
             if value is np._NoValue:
                 continue
             if name := parameters.get(parameter):

@@ -49,6 +49,8 @@ SHAPE_CASES: dict[str, tuple[Callable[[Any], Any], list[str]]] = {
     "where": (lambda x: autodiff.where(x, np.ones(3), 0.0), ["where", "(3,)"]),
     "power": (lambda x: autodiff.power(x, [2.0, 3.0]), ["power", "(2,)", "exponent"]),
     "matmul": (lambda x: x @ np.ones((5, 2)), ["matmul", "(5, 2)", "inner"]),
+    "matmul, column": (lambda x: x @ np.ones(3), ["matmul", "(3,)", "inner"]),
+    "matmul, row": (lambda x: np.ones(2) @ x, ["matmul", "(2,)", "inner"]),
     "matmul, scalar": (lambda x: x @ 2.0, ["matmul", "()"]),
     "matmul, stacks": (
         lambda x: np.ones((2, 5, 3)) @ (x * np.ones((3, 1, 1))),

@@ -13,7 +13,7 @@ import scipy.stats
 
 import autodiff
 from autodiff import Node, Tensor
-from autodiff.errors import DTypeError, GradientError
+from autodiff.errors import DTypeError, GradientError, ShapeError
 from autodiff.protocols import _FUNCTIONS, _UFUNCS
 
 BINARY = [
@@ -89,6 +89,15 @@ def test_nodes_are_found_by_identity_in_sets_and_dictionaries() -> None:
     assert {x: "a", y: "b"}[x] == "a"
     assert len({x, y, x}) == 2
     assert hash(x) != hash(y)
+
+
+def test_a_list_is_not_searched_by_equality_in_silence() -> None:
+    x, y = Tensor([1.0, 2.0]), Tensor([1.0, 2.0])
+    assert x in [x, y]  # Python asks first whether it is the same object
+    with pytest.raises(ShapeError, match=r"one element.*x is y.*any\(x is y for y in nodes\)"):
+        _ = y in [x, y]
+    with pytest.raises(ShapeError, match="one element"):
+        assert x == y
 
 
 def test_equality_with_what_holds_no_numbers_is_refused() -> None:

@@ -68,6 +68,8 @@ def whole_number(x: Any) -> int | None:
 
 def several(x: Any) -> tuple[Any, ...] | None:
     """The items of a list, a tuple, a range or an array of one axis; None of anything else."""
+    if type(x) is tuple or type(x) is list:
+        return tuple(x)
     if isinstance(x, np.ndarray):
         return tuple(x) if x.ndim == 1 else None
     if isinstance(x, Sequence) and not isinstance(x, (str, bytes, bytearray)):
@@ -98,6 +100,8 @@ def axes_of(name: str, x: Any, axis: Any, *, new: bool = False) -> tuple[int, ..
 
     None stands for all axes. new : they are those that x is about to get.
     """
+    if type(axis) is int:  # the usual case
+        return (axis_of(name, x, axis, int(new)),)
     if axis is None and not new:
         return tuple(range(len(x.shape)))
     items = several(axis)
@@ -117,14 +121,16 @@ def shape_of(name: str, shape: Any, *, unknown: bool = False, **operands: Any) -
     operands : of which the message tells.
     """
     items = several(shape)
-    sizes = [whole_number(n) for n in ((shape,) if items is None else items)]
+    if items is None:
+        items = (shape,)
+    sizes = [n if type(n) is int else whole_number(n) for n in items]
     if None in sizes:
         raise refusal(ShapeError, f"{name}: {brief(shape)} is no shape", **operands)
     found: Shape = tuple(sizes)  # type: ignore[arg-type]
-    least = -1 if unknown else 0
-    if any(n < least for n in found):
+    if found and min(found) < (-1 if unknown else 0):
         raise refusal(ShapeError, f"{name}: sizes must not be negative: {brief(found)}", **operands)
-    if len(found) > MAX_AXES or math.prod(max(n, 1) for n in found) > sys.maxsize // _ITEM:
+    size = math.prod(found) or math.prod([n or 1 for n in found])
+    if len(found) > MAX_AXES or size > sys.maxsize // _ITEM:
         raise refusal(
             ShapeError,
             f"{name}: no array can have the shape {brief(found)}: it has more than {MAX_AXES} "
@@ -143,7 +149,12 @@ def flag(name: str, what: str, value: Any) -> bool:
 
 def parts_of(name: str, parts: Any) -> tuple[Any, ...]:
     """The operands that are joined; DTypeError if that is no sequence, ShapeError if empty."""
-    items = tuple(parts) if isinstance(parts, np.ndarray) and parts.ndim > 1 else listed(parts)
+    if type(parts) is list or type(parts) is tuple:
+        items: tuple[Any, ...] | None = tuple(parts)
+    elif isinstance(parts, np.ndarray) and parts.ndim > 1:
+        items = tuple(parts)
+    else:
+        items = listed(parts)
     if items is None:
         known = {"parts": parts} if is_operand(parts) else {}
         raise refusal(
@@ -154,4 +165,6 @@ def parts_of(name: str, parts: Any) -> tuple[Any, ...]:
         )
     if not items:
         raise refusal(ShapeError, f"{name}: there are no parts")
-    return tuple([operand(name, x, f"parts[{i}]") for i, x in enumerate(items)])
+    return tuple(
+        [x if is_operand(x) else plain(x, name, f"parts[{i}]") for i, x in enumerate(items)]
+    )

@@ -72,21 +72,20 @@ def matmul(x: Any, y: Any) -> Any:
     if len(x_shape) >= 2 and len(y_shape) >= 2:
         return _matmul(x, y)
     x_vector, y_vector = len(x_shape) == 1, len(y_shape) == 1
-    left = (1, *x_shape) if x_vector else x_shape
-    right = (*y_shape, 1) if y_vector else y_shape
-    try:
-        shape = _matmul_shape(left, right)
-    except ShapeError:
+    if not x_shape or not y_shape or x_shape[-1] != y_shape[0 if y_vector else -2]:
         # Of the operands as they were given, not as they are multiplied.
-        why = "a scalar has no" if not x_shape or not y_shape else "these have no"
-        message = f"matmul: {why} matrix product: x has shape {x_shape}, y has shape {y_shape}"
-        raise refusal(ShapeError, message, x=x, y=y) from None
-    z = _matmul(reshape(x, left), reshape(y, right))
+        why = "inner sizes differ" if x_shape and y_shape else "a scalar has no inner size"
+        raise refusal(
+            ShapeError, f"matmul: {why}: x has shape {x_shape}, y has shape {y_shape}", x=x, y=y
+        )
+    z = _matmul(
+        reshape(x, (1, *x_shape)) if x_vector else x,
+        reshape(y, (*y_shape, 1)) if y_vector else y,
+    )
+    shape = z.shape
     if x_vector:
         shape = (*shape[:-2], shape[-1])
-    if y_vector:
-        shape = shape[:-1]
-    return reshape(z, shape)
+    return reshape(z, shape[:-1] if y_vector else shape)
 
 
 inner = matmul

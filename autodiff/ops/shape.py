@@ -123,12 +123,8 @@ def swapaxes(x: Any, first: int, second: int) -> Any:
 def expand_dims(x: Any, axis: int | Sequence[int]) -> Any:
     """z = x with a new axis of size 1 at `axis`, or at each of several."""
     x = operand("expand_dims", x)
-    return _with_axes(x, axes_of("expand_dims", x, axis, new=True))
-
-
-def _with_axes(x: Any, new: Iterable[int]) -> Any:
     sizes = list(x.shape)
-    for i in new:  # in rising order
+    for i in axes_of("expand_dims", x, axis, new=True):  # in rising order
         sizes.insert(i, 1)
     return reshape(x, sizes)
 
@@ -234,7 +230,8 @@ def stack(parts: Iterable[Any], axis: int = 0) -> Any:
                 f"stack: parts[0] has shape {first.shape}, but {name} has shape {part.shape}",
                 **{"parts[0]": first, name: part},
             )
-    return _concat(*[_with_axes(part, (at,)) for part in parts], axis=at)
+    shape = (*first.shape[:at], 1, *first.shape[at:])
+    return _concat(*[_reshape(part, shape=shape) for part in parts], axis=at)
 
 
 # An axis of size 0 has any number of equal parts, but nobody wants more than these.
