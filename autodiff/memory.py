@@ -45,12 +45,17 @@ except ImportError:  # without the extension nothing runs beside Python
         return [sealed(array) for array in arrays]
 
     def write_together(  # type: ignore[misc]
-        buffers: Iterable[Array], values: Iterable[Array | float], locks: Iterable[Any]
+        buffers: Iterable[Array],
+        values: Iterable[Array | float],
+        locks: Iterable[Any],
+        attributes: Iterable[tuple[object, str, object]] = (),
     ) -> None:
-        """Copy each value into its buffer, at one moment."""
+        """Copy each value into its buffer, and set attributes, at one moment."""
         copies = [np.array(value) for value in values]
         for buffer, value in zip(buffers, copies, strict=True):
             buffer[...] = value
+        for thing, name, attribute in attributes:
+            setattr(thing, name, attribute)
 
 
 def snapshot(tensor: Tensor) -> Array:
@@ -84,11 +89,14 @@ def assign_together(tensors: Sequence[Tensor], values: Sequence[Any]) -> None:
             tensor._value = recorded
         return
     buffers = [t._value if t._value is not None else room(t) for t in tensors]
-    write_together(buffers, stored, [t._lock for t in tensors])
-    tick = clock.new_epoch()
+    # New tensors get their buffers, and all a later tick, in the same moment as the numbers.
+    tick = next(clock.ticks)
+    attributes: list[tuple[object, str, object]] = [(clock, "epoch", object())]
     for tensor, buffer in zip(tensors, buffers, strict=True):
-        tensor._value = buffer
-        tensor._tick = tick
+        attributes.append((tensor, "_tick", tick))
+        if tensor._value is None:
+            attributes.append((tensor, "_value", buffer))
+    write_together(buffers, stored, [t._lock for t in tensors], attributes)
 
 
 def _to_store(tensor: Tensor, value: Any, observer: Observer | None) -> Any:
