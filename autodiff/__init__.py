@@ -65,7 +65,9 @@ __all__ = [
     *_ops,
 ]
 
-_LATE = ("data", "draw", "fold", "nn", "optim", "save")  # modules that `import autodiff` can spare
+_PUBLIC = ("data", "draw", "fold", "nn", "optim", "save")
+_LATE = (*_PUBLIC, "clipping", "files", "hyperparameter", "zipped")
+"""Modules that `import autodiff` can spare, the public ones first."""
 
 
 def _refuse(name: str) -> NoReturn:
@@ -75,8 +77,8 @@ def _refuse(name: str) -> NoReturn:
         from difflib import get_close_matches
         from importlib import import_module
 
-        places = {public: f"autodiff.{public}" for public in (*__all__, *_LATE)}
-        for module in (*_LATE, "errors"):
+        places = {public: f"autodiff.{public}" for public in (*__all__, *_PUBLIC)}
+        for module in (*_PUBLIC, "errors"):
             for public in import_module(f"autodiff.{module}").__all__:
                 places.setdefault(public, f"autodiff.{module}.{public}")
         if name in places:

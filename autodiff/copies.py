@@ -96,6 +96,9 @@ class Copies:
 
     def __copy__(self) -> Node:
         # Its own buffer; the inputs are shared.
+        node = here(cast("Node", self))
+        if node._home is not None:
+            return node._copy_in_recording()
         state = cast("Node", self)._state()
         twin = cast("Node", type(self).__new__(type(self)))
         twin.__setstate__(((), {**state, "value": copy.copy(state["value"])}))

@@ -36,7 +36,7 @@ from autodiff.errors import (
 )
 from autodiff.forward import ancestors, executor, forward, require_fresh
 from autodiff.observer import Observer, current_observer, here, observe
-from autodiff.op import OPS
+from autodiff.op import OPS, refusal
 from autodiff.operators import Operators
 from autodiff.sweep import Sweep
 
@@ -97,8 +97,10 @@ def backward(
     >>> x.gradient
     array([5., 7.])
     """
-    pairs = dict(seeds) if isinstance(seeds, Mapping) else {seeds: None}
-    checked = {here(node): _seed_gradient(here(node), g) for node, g in pairs.items()}
+    pairs = seeds if isinstance(seeds, Mapping) else {_node("backward", seeds): None}
+    checked = {
+        (node := here(_node("backward", x))): _seed_gradient(node, g) for x, g in pairs.items()
+    }
     for node in checked:
         settled(node)
         require_fresh(node, backend)
@@ -109,6 +111,20 @@ def backward(
     counts = _reachable_edges(checked)
     _check_new_pass(checked, counts, accumulate)
     return _run(checked, counts, backend, None, accumulate)
+
+
+def _node(what: str, x: Any) -> Node:
+    """`x`, if it is a node; GradientError that says what to give."""
+    if not hasattr(type(x), "_home"):
+        kind = f"a {type(x).__name__}"
+        if isinstance(x, Operators):
+            kind = "a recorded value (autodiff.Tensor(x) of an argument is one)"
+        raise refusal(
+            GradientError,
+            f"{what}: {kind} is no node; give a node, such as a loss computed from tensors"
+            + (", or {node: gradient, ...} for several" if what == "backward" else ""),
+        )
+    return x  # type: ignore[no-any-return]
 
 
 def push(
@@ -432,7 +448,7 @@ def can_send(edge: Edge, node: Node) -> bool:
 def reset(*roots: Node) -> None:
     """Forget the gradients of `roots` and of all nodes below them."""
     unfinished.undo()
-    nodes = ancestors([here(root) for root in roots])
+    nodes = ancestors([here(_node("reset", root)) for root in roots])
     _forget(nodes)
     for node in nodes:
         node._round += 1  # what they hold is known, also to a recording

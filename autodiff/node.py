@@ -11,9 +11,7 @@ are handed out are read-only views; writing goes through :meth:`Tensor.assign`.
 
 from __future__ import annotations
 
-import math
 import os
-import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,6 +30,7 @@ from autodiff.errors import (
     UnassignedError,
 )
 from autodiff.memory import assign_together, sealed, snapshot, value_of
+from autodiff.naming import register_name, summary
 from autodiff.observer import current_observer, escaped, here, missing
 from autodiff.op import BoundOp, refusal, user_line
 from autodiff.operators import Operators
@@ -41,7 +40,6 @@ from autodiff.unfinished import Unread, note_read
 
 __all__ = ["Edge", "Node", "Tensor", "lift"]
 
-_named: weakref.WeakValueDictionary[str, Node] = weakref.WeakValueDictionary()
 _NO_SENDERS: dict[str, int] = {}
 
 
@@ -150,7 +148,7 @@ class Node(Copies, Operators):
         self._serial = next(clock.ticks)
         self._parents: set[Edge] = set()  # edges that a gradient will come along
         self._readers: set[Edge] = set()  # the others
-        self._name = _register_name(self, name) if name else None
+        self._name = register_name(self, name) if name else None
         self._edges = tuple(
             self._register_with(x, position, wanted)
             for position, (x, wanted) in enumerate(zip(inputs, needed, strict=True))
@@ -176,7 +174,7 @@ class Node(Copies, Operators):
 
     @name.setter
     def name(self, name: str) -> None:
-        self._name = _register_name(self, name)
+        self._name = register_name(self, name)
 
     @property
     def parents(self) -> tuple[tuple[Node, int], ...]:
@@ -212,7 +210,7 @@ class Node(Copies, Operators):
 
     def __repr__(self) -> str:
         place = f"{os.path.basename(self.where[0])}:{self.where[1]}"
-        state = "no value" if self._value is None else f"value {_short(self._value)}"
+        state = "no value" if self._value is None else f"value {summary(self._value)}"
         return f"<{self.typename} {self.name!r} {self.shape}, {state}, {place}>"
 
     # ---- passes -----------------------------------------------------------------------
@@ -347,6 +345,10 @@ class Node(Copies, Operators):
                 raise refusal(DTypeError, f"{op.name}: {name}: {error}") from None
         return Node(op, nodes)
 
+    def _copy_in_recording(self) -> Node:
+        assert self.op is not None
+        return Node(self.op, self.inputs)
+
 
 class Tensor(Node):
     """A node without inputs: a parameter, an input, or a constant.
@@ -465,6 +467,9 @@ class Tensor(Node):
         self._awaited = -1
         self._tick = tick
 
+    def _copy_in_recording(self) -> Tensor:
+        return Tensor(self._value, shape=self.shape, constant=self.constant)
+
     def _state(self) -> dict[str, Any]:
         fields = super()._state()
         literal = False
@@ -502,13 +507,6 @@ def _buffer(value: Any, what: str) -> Any:
     return value.value if isinstance(value, Operators) else aligned_copy(as_float64(value, what))
 
 
-def _register_name(node: Node, name: str) -> str:
-    name = name.replace("#", "_")  # '#' marks the numbers that make names unique
-    if _named.setdefault(name, node) is not node:
-        name = f"{name}#{node._serial}"
-    return name
-
-
 def _why_none(node: Node) -> str:
     if not node.needs_gradient:
         return "it is constant"
@@ -516,13 +514,3 @@ def _why_none(node: Node) -> str:
         "no backward pass has reached it; gradients of a compiled step live within its call and "
         "are to be returned from it"
     )
-
-
-def _short(value: Any) -> str:
-    if not isinstance(value, np.ndarray):
-        return repr(value)
-    if value.size == 1:
-        return f"{value.reshape(()):.6g}"
-    if math.prod(value.shape) == 0:
-        return "[]"
-    return f"{value.min():.4g} ... {value.max():.4g}"

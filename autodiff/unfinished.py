@@ -15,6 +15,7 @@ import dis
 import itertools
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from autodiff.node import Node
     from autodiff.observer import Observer
 
-__all__ = ["Unread", "begin", "end", "leave_unread", "note_read", "undo"]
+__all__ = ["Unread", "begin", "end", "leave_unread", "let_functions_go", "note_read", "undo"]
 
 _numbers = itertools.count()
 _under_way: dict[int, tuple[FrameType, int, Callable[[], None]]] = {}
@@ -33,6 +34,7 @@ _under_way: dict[int, tuple[FrameType, int, Callable[[], None]]] = {}
 
 def begin(undo: Callable[[], None]) -> int:
     """The caller's function begins a pass, which `undo` would undo. Returns what `end` takes."""
+    let_functions_go()
     number = next(_numbers)
     _under_way[number] = sys._getframe(1), threading.get_ident(), undo
     return number
@@ -54,7 +56,8 @@ def undo() -> None:
 
 
 def _is_running(wanted: FrameType, thread: int) -> bool:
-    frame = sys._current_frames().get(thread)
+    here = thread == threading.get_ident()
+    frame = sys._getframe(1) if here else sys._current_frames().get(thread)
     while frame is not None:
         if frame is wanted:
             return True
@@ -65,27 +68,49 @@ def _is_running(wanted: FrameType, thread: int) -> bool:
 class Unread:
     """The gradients of one pass that nobody has read; their tensors hold it.
 
-    frame : of the function of the user's that ran the pass. None: one of them was read, so that
-        function has gone on, and need not be held any longer.
+    It holds the frame of the function of the user's that ran the pass, until that is known to have
+    gone on: one of the gradients was read, or it has returned.
     """
 
-    __slots__ = ("_interrupted", "frame", "thread")
+    __slots__ = ("__weakref__", "_frame", "_interrupted", "_thread")
 
     def __init__(self, frame: FrameType | None) -> None:
-        self.frame = frame
-        self.thread = threading.get_ident()
+        self._thread = threading.get_ident()
         self._interrupted = False
+        self._frame = frame
+        if frame is not None:
+            number = id(self)
+            _waiting[number] = weakref.ref(self, lambda _: _waiting.pop(number, None))
+
+    def let_go(self) -> None:
+        """The function has gone on, or was left: what it holds need not be held any longer."""
+        self._frame = None
+        _waiting.pop(id(self), None)
 
     def is_interrupted(self) -> bool:
         """Whether an exception has left the function that ran the pass, or one that called it."""
-        frame = self.frame
-        while frame is not None and not _is_running(frame, self.thread):
+        frame = self._frame
+        while frame is not None and not _is_running(frame, self._thread):
             if not _has_returned(frame):
                 self._interrupted = True
-                self.frame = None
                 break
             frame = frame.f_back
+        if frame is not self._frame:
+            self._frame = frame  # the callers are still to be asked
+        if frame is None or self._interrupted:
+            self.let_go()
         return self._interrupted
+
+
+_waiting: dict[int, weakref.ref[Unread]] = {}  # those with frames
+
+
+def let_functions_go() -> None:
+    """Hold no longer what functions hold that have run a pass, and have ended since."""
+    for reference in list(_waiting.values()):
+        unread = reference()
+        if unread is not None:
+            unread.is_interrupted()
 
 
 def note_read(tensors: Sequence[Node]) -> None:
@@ -95,7 +120,7 @@ def note_read(tensors: Sequence[Node]) -> None:
         tensor._unread = None
     for unread in passes:
         if unread is not None:
-            unread.frame = None
+            unread.let_go()
 
 
 def _has_returned(frame: FrameType) -> bool:

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 import autodiff
-from autodiff import graph
-from autodiff import node as node_module
+from autodiff import graph, naming
 from autodiff.anomaly import detect_anomaly
 from autodiff.errors import AnomalyError, BackendError, DTypeError, StaleValueError
 from autodiff.observer import Watching
@@ -20,7 +19,7 @@ from autodiff.observer import Watching
 @pytest.fixture(autouse=True)
 def names_are_free(monkeypatch):
     """Nodes of other tests that still live must not take the names that are looked for."""
-    monkeypatch.setattr(node_module, "_named", weakref.WeakValueDictionary())
+    monkeypatch.setattr(naming, "_named", weakref.WeakValueDictionary())
 
 
 def line():

@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import autodiff
-from autodiff import draw, graph, nn
-from autodiff import node as node_module
+from autodiff import draw, graph, naming, nn
 from autodiff.draw import dot, svg
 from autodiff.errors import GradientError
 from autodiff.fold import repeats
@@ -54,7 +53,7 @@ def tensor(*shape, **options):
 @pytest.fixture(autouse=True)
 def names_are_free(monkeypatch):
     """Nodes of other tests that still live must not take the names that are looked for."""
-    monkeypatch.setattr(node_module, "_named", weakref.WeakValueDictionary())
+    monkeypatch.setattr(naming, "_named", weakref.WeakValueDictionary())
 
 
 # ---- what is drawn --------------------------------------------------------------------

@@ -242,6 +242,7 @@ def test_assigning_no_numbers_changes_nothing(bad: Any) -> None:
     np.testing.assert_array_equal(x.gradient, np.full(3, 2.0))
     y.reset()
     y.backward(np.ones(3))  # not stale
+    np.testing.assert_array_equal(x.gradient, np.full(3, 2.0))
 
 
 @bad_arrays

@@ -48,7 +48,7 @@ FLOORS: list[list[str]] = [
     ["protocols"],
     ["backend", "operators"],
     ["clock", "observer"],
-    ["edge", "unfinished"],
+    ["edge", "unfinished", "naming"],
     ["memory", "forward"],
     ["sweep"],
     ["graph"],

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from autodiff.node import Node, Tensor, _register_name
+from autodiff.naming import register_name
+from autodiff.node import Node, Tensor
 from autodiff.optim import SGD
 
 __all__ = ["Module", "name_node"]
@@ -81,5 +82,5 @@ def _walk(name: str, owner: Any, path: tuple[int, ...]) -> Iterator[tuple[str, T
 
 def name_node(node: Node, name: str) -> Node:
     """Give `node` a telling name, for messages and drawings; returns it."""
-    node._name = _register_name(node, name)
+    node._name = register_name(node, name)
     return node

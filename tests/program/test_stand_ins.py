@@ -347,7 +347,7 @@ def test_what_escapes_says_what_it_is() -> None:
     assert (w * 2.0).value.tolist() == [2.0, 4.0]
 
 
-@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+@pytest.mark.parametrize("copied", [copy.deepcopy, pickle.dumps])
 def test_copies_within_a_step_are_refused(copied: Callable[[Any], Any]) -> None:
     w = Tensor([1.0, 2.0])
     with pytest.raises(RecordingError, match="copied"):

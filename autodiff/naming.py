@@ -1,0 +1,38 @@
+"""How nodes are called: names, of which no two living nodes have the same, and their numbers."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autodiff.unfinished import let_functions_go
+
+if TYPE_CHECKING:
+    from autodiff.node import Node
+
+__all__ = ["register_name", "summary"]
+
+_named: weakref.WeakValueDictionary[str, Node] = weakref.WeakValueDictionary()
+
+
+def register_name(node: Node, name: str) -> str:
+    """`name`, made unique by the node's number if a living node has it."""
+    let_functions_go()  # what they hold may have this name
+    name = name.replace("#", "_")  # '#' marks the numbers that make names unique
+    if _named.setdefault(name, node) is not node:
+        name = f"{name}#{node._serial}"
+    return name
+
+
+def summary(value: Any) -> str:
+    """The numbers of an array in a few characters, for `repr`."""
+    if not isinstance(value, np.ndarray):
+        return repr(value)
+    if value.size == 1:
+        return f"{value.reshape(()):.6g}"
+    if math.prod(value.shape) == 0:
+        return "[]"
+    return f"{value.min():.4g} ... {value.max():.4g}"
