@@ -9,7 +9,7 @@ import pytest
 
 import autodiff
 from autodiff import nn
-from autodiff import node as node_module
+from autodiff import naming
 from autodiff.check import check_gradients
 from autodiff.errors import AutodiffError, GradientError
 from autodiff.op import OPS, Example, Sample, declare
@@ -18,7 +18,7 @@ from autodiff.op import OPS, Example, Sample, declare
 @pytest.fixture(autouse=True)
 def names_are_free(monkeypatch):
     """Nodes of other tests that still live must not take the names that are looked for."""
-    monkeypatch.setattr(node_module, "_named", weakref.WeakValueDictionary())
+    monkeypatch.setattr(naming, "_named", weakref.WeakValueDictionary())
 
 
 @pytest.fixture

@@ -83,11 +83,12 @@ class Recorded(Operators):
         return repr(self)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or not hasattr(np.ndarray, name):
-            raise AttributeError(f"{self!r} has no attribute {name!r}")
+        if name.startswith("__"):
+            raise AttributeError(f"{self!r} has no attribute {name!r}")  # a protocol's question
+        has = "an array has, but a" if hasattr(np.ndarray, name) else "a"
         raise MissingAttributeError(
-            f"{self!r} has no {name!r}: an array has, but a step is recorded with the functions of "
-            "autodiff; write it with those, or compute it outside the step"
+            f"{self!r} has no {name!r}: {has} step is recorded with the functions of autodiff; "
+            "write it with those, or compute it outside the step"
         )
 
     def __copy__(self) -> Recorded:

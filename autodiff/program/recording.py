@@ -160,7 +160,7 @@ def record(function: Callable[..., Any], structure: Structure) -> tuple[Watch, P
     watch = Watch(recorder)
 
     def recorded(leaf: Any, what: str) -> Recorded:
-        return recorder.recorded(leaf.value if isinstance(leaf, Node) else leaf)
+        return recorder.recorded(leaf.value if isinstance(leaf, Node) else leaf, what)
 
     def run() -> tuple[Program, Structure]:
         arguments = iter(list(map(recorder.argument, shapes_of(structure))))

@@ -146,25 +146,25 @@ class Writer:
 
     def swap(self, i: int, j: int, k: int) -> None:
         a, b = self.tensors[:2]
-        old = a.value + 0.0
+        old = a.value
         a.assign(b)
         b.assign(old)
 
     def rotate(self, i: int, j: int, k: int) -> None:
         a, b = self.tensors[:2]
-        a.assign(ops.getitem(a.value + 0.0, slice(None, None, -1)))
+        a.assign(ops.getitem(a.value, slice(None, None, -1)))
         b.assign(b.value * 0.5 + a.value)
 
     def read(self, i: int, j: int, k: int) -> Any:
-        return self.tensors[i % len(self.tensors)].value + 0.0
+        return self.tensors[i % len(self.tensors)].value
 
     def number(self, i: int, j: int, k: int) -> Any:
         x = self.pick(i)
-        return x.value + 0.0 if isinstance(x, Node) else None
+        return x.value if isinstance(x, Node) else None
 
     def result(self, i: int, j: int, k: int) -> None:
         x = self.pick(i)
-        self.results.append(x.value + 0.0 if isinstance(x, Node) else x)
+        self.results.append(x.value if isinstance(x, Node) else x)
 
     def backward(self, i: int, j: int, k: int) -> Any:
         x = self.pick(i)
@@ -175,7 +175,7 @@ class Writer:
         loss.reset()
         loss.backward()
         self.results.append(loss)
-        sent = [t.gradient + 0.0 for t in self.tensors if t.has_gradient]
+        sent = [t.gradient for t in self.tensors if t.has_gradient]
         if j % 2:
             for t in self.tensors:
                 if t.has_gradient:

@@ -168,7 +168,7 @@ def test_several_backward_passes(rng: np.random.Generator) -> None:
             y = ops.sigmoid(x @ a)
             z = y @ b
             autodiff.backward({z: np.ones(z.shape), y: 0.5 * y.value})
-            gradients = a.gradient + 0.0, b.gradient + 0.0
+            gradients = a.gradient, b.gradient
             for tensor in (a, b):
                 tensor.assign(tensor.value - 0.1 * tensor.gradient)
             return first, gradients
@@ -223,7 +223,7 @@ def test_second_derivatives(rng: np.random.Generator) -> None:
             (force,) = autodiff.gradients(energy, [x])
             loss = ops.square(force).sum()
             autodiff.backward(loss)
-            gradient = w.gradient + 0.0
+            gradient = w.gradient
             w.assign(w.value - 0.1 * gradient)
             return loss, force, gradient
 
@@ -259,15 +259,15 @@ def test_swaps_copies_and_views_of_tensors() -> None:
         a, b, c = (Tensor(np.arange(6.0).reshape(2, 3) + 10 * i) for i in range(3))
 
         def step(x: Any) -> Any:
-            first, second = a.value + 0.0, b.value + 0.0
+            first, second = a.value, b.value
             a.assign(second)
             b.assign(first)  # swapped
-            shown = c.value + 0.0
+            shown = c.value
             c.assign(a.value[::-1] * 1.0)
             again = a.value * b.value
             a.assign(a)  # itself
-            c.assign(c.value[:, ::-1] + 0.0)
-            return shown, again, a.value + 0.0, x, c.value + 0.0, np.ones(3), a.value.T + 0.0
+            c.assign(c.value[:, ::-1])
+            return shown, again, a.value, x, c.value, np.ones(3), a.value.T, first, second
 
         return step, [a, b, c]
 
