@@ -139,23 +139,26 @@ class Program:
     def in_order(self) -> Program:
         """The same program, sorted by need and rank, without what nothing needs."""
         order: list[Instruction] = []
-        seen: set[Instruction] = set()
-        stack = [(v.producer, False) for v in reversed(self.outputs)]
+        begun: set[Instruction] = set()
+        done: set[Instruction] = set()
+        stack = [v.producer for v in reversed(self.outputs) if v.producer is not None]
         while stack:
-            instruction, inputs_done = stack.pop()
-            if instruction is None:
-                continue
-            if inputs_done:
-                for x in instruction.inputs:
-                    if x.producer is not None and x.producer.rank > instruction.rank:
-                        instruction.rank = x.producer.rank
-                order.append(instruction)
-            elif instruction not in seen:
-                seen.add(instruction)
-                stack.append((instruction, True))
+            instruction = stack[-1]
+            if instruction not in begun:
+                begun.add(instruction)
                 for x in reversed(instruction.inputs):
-                    if x.producer is not None and x.producer not in seen:
-                        stack.append((x.producer, False))
+                    producer = x.producer
+                    if producer is not None and producer not in begun:
+                        stack.append(producer)
+                continue
+            stack.pop()
+            if instruction not in done:
+                done.add(instruction)
+                for x in instruction.inputs:
+                    producer = x.producer
+                    if producer is not None and producer.rank > instruction.rank:
+                        instruction.rank = producer.rank
+                order.append(instruction)
         order.sort(key=lambda instruction: instruction.rank)  # stable: still by need
         return Program(self.arguments, order, self.results, self.writes)
 

@@ -107,9 +107,16 @@ class _Play:
 
     def run(self) -> list[list[Value]]:
         """Play, and say in which order everything was done."""
-        for n in range(len(self.instructions)):
-            if self.waiting[n] == 0:
+        waiting, group_of = self.waiting, self.group_of
+        for n, readers in enumerate(self.readers):
+            if waiting[n] > 0:
+                continue
+            if n in group_of:
                 self._go_on([n], n)
+            else:  # the usual case; all its readers are still to come
+                self.done.append([n])
+                for reader in readers:
+                    waiting[reader] -= 1
         last = len(self.instructions)
         while self.complete or self.partial:
             if self.complete:
