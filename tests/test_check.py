@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 import autodiff
-from autodiff import nn
-from autodiff import naming
+from autodiff import naming, nn
 from autodiff.check import check_gradients
 from autodiff.errors import AutodiffError, GradientError
 from autodiff.op import OPS, Example, Sample, declare
