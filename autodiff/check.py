@@ -209,6 +209,11 @@ def check_gradients(
         raise ValueError(f"check_gradients: directions must be at least 1, not {directions}")
     named = tensors if isinstance(tensors, Mapping) else {t.name: t for t in tensors}
     node = function if isinstance(function, Node) else function(*named.values())
+    if not isinstance(node, Node):
+        raise GradientError(
+            f"check_gradients: the function returned a {type(node).__name__}, not a node computed "
+            "from the tensors"
+        )
     for name, tensor in named.items():
         if not isinstance(tensor, Tensor) or tensor.constant:
             raise GradientError(f"check_gradients: {name!r} is no tensor that gets a gradient")

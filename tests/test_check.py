@@ -274,6 +274,8 @@ def test_refusals():
             check_gradients(x * x, [bad])
     with pytest.raises(AutodiffError):
         check_gradients(lambda y: y * y, [autodiff.Tensor(shape=(2,))])
+    with pytest.raises(GradientError, match="returned a float"):
+        check_gradients(lambda y: 3.0, [x])
 
 
 def test_a_new_op_has_nothing_of_a_dead_one_of_its_name(new_op):
