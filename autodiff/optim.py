@@ -156,7 +156,9 @@ class Optimiser:
         if observer is not None and recording is not None:
             used = recording.scratch.setdefault(self, [0] * len(self.parameters))
             observer.conditions.append(_SameStructure(self))
-        parameters = [here(parameter) for parameter in self.parameters]
+        parameters: Sequence[Node] = self.parameters
+        if recording is not None:
+            parameters = [here(parameter) for parameter in parameters]
         indices = self._ready(parameters, used)
         gradients = [parameters[i]._gradient for i in indices]
         note_read([parameters[i] for i in indices])

@@ -79,8 +79,7 @@ class Unread:
         self._interrupted = False
         self._frame = frame
         if frame is not None:
-            number = id(self)
-            _waiting[number] = weakref.ref(self, lambda _: _waiting.pop(number, None))
+            _waiting[id(self)] = weakref.ref(self)
 
     def let_go(self) -> None:
         """The function has gone on, or was left: what it holds need not be held any longer."""
@@ -107,9 +106,13 @@ _waiting: dict[int, weakref.ref[Unread]] = {}  # those with frames
 
 def let_functions_go() -> None:
     """Hold no longer what functions hold that have run a pass, and have ended since."""
-    for reference in list(_waiting.values()):
+    if not _waiting:
+        return
+    for number, reference in list(_waiting.items()):
         unread = reference()
-        if unread is not None:
+        if unread is None:
+            _waiting.pop(number, None)
+        else:
             unread.is_interrupted()
 
 
