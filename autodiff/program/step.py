@@ -321,15 +321,19 @@ class _Statics:
         self.names = {x for x in self.given if isinstance(x, str)}
         if not self.given:
             return
-        names = _parameters(function)
+        parameters = _parameters(function)
+        if parameters is None:
+            return
+        places = [
+            p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        ]
+        names = {p.name for p in parameters}
+        takes_more = any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters)
         for x in self.given:
-            if names is not None and not (
-                x in names or (isinstance(x, int) and -1 < x < len(names))
-            ):
+            if not (takes_more or x in names or x in range(len(places))):
                 raise ValueError(f"compile: static: {function!r} has no parameter {x!r}")
-        if names is not None:
-            self.positions |= {names.index(name) for name in self.names}
-            self.names |= {names[i] for i in self.positions}
+        self.positions |= {places.index(name) for name in self.names if name in places}
+        self.names |= {places[i] for i in self.positions if i in range(len(places))}
 
     def for_method(self) -> tuple[str | int, ...]:
         """The same, without the first parameter."""
@@ -345,14 +349,11 @@ class _Statics:
         )
 
 
-def _parameters(function: Callable[..., Any]) -> list[str] | None:
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter] | None:
     try:
-        parameters = inspect.signature(function).parameters.values()
+        return list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         return None
-    if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
-        return None
-    return [p.name for p in parameters]
 
 
 def _without_first(function: Callable[..., Any]) -> inspect.Signature | None:

@@ -181,6 +181,18 @@ def test_static_values_are_told_apart_by_type() -> None:
     assert [step(1.0, n) for n in ((0.0,), (-0.0,), (0.0,))] == [2.0, 0.0, 2.0]
 
 
+def test_static_arguments_of_open_signatures() -> None:
+    def function(x: Any, n: int, *rest: Any, k: int = 1, **named: Any) -> Any:
+        return [x * m for m in range(n + k)] + [
+            *rest,
+            *(v for v in named.values() if not callable(v)),
+        ]
+
+    step = autodiff.compile(function, static=("n", "k", "word"))
+    assert step(2.0, 2) == [0.0, 2.0, 4.0]
+    assert step(2.0, 1, 5.0, k=2, word=len, y=7.0) == [0.0, 2.0, 4.0, 5.0, 7.0]
+
+
 def test_a_number_that_counts_says_what_to_do() -> None:
     step = autodiff.compile(lambda x, n: [x for _ in range(n)])
     with pytest.raises(RecordingError, match=r"range.*static=\(\"n\",\)"):

@@ -75,7 +75,6 @@ def test_nothing_outside_changes(fails: bool) -> None:
             step.program(2.0)
     else:
         step.program(2.0)
-        before[0] = [p for p in before[0] if p[0] != "_lock"] if False else before[0]
     after = state(w, h, y, z)
     for one, other in zip(before, after, strict=True):
         for a, b in zip(one, other, strict=True):
