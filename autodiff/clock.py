@@ -61,10 +61,13 @@ def defer(replayed: Settles) -> None:
 def settle() -> None:
     """Take note of what replayed steps have written."""
     if _unsettled or _settling:
-        with _lock:
-            for replayed in list(_unsettled):
-                _settling[replayed] = None
-                _unsettled.pop(replayed, None)
-            for replayed in list(_settling):
-                replayed.settle()
-                _settling.pop(replayed, None)
+        forks.holding(_lock, _settle)
+
+
+def _settle() -> None:
+    for replayed in list(_unsettled):
+        _settling[replayed] = None
+        _unsettled.pop(replayed, None)
+    for replayed in list(_settling):
+        replayed.settle()
+        _settling.pop(replayed, None)

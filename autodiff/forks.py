@@ -11,9 +11,20 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
-__all__ = ["new_lock", "tell_children"]
+__all__ = ["holding", "new_lock", "tell_children"]
+
+try:
+    from autodiff._core import holding
+except ImportError:
+    ResultT = TypeVar("ResultT")
+
+    def holding(lock: Any, function: Callable[[], ResultT]) -> ResultT:
+        """function(), while `lock` is held."""
+        with lock:
+            return function()
+
 
 _locks: weakref.WeakSet[Any] = weakref.WeakSet()
 _told: weakref.WeakKeyDictionary[Any, Callable[[Any], object]] = weakref.WeakKeyDictionary()

@@ -158,7 +158,10 @@ _reserving = forks.new_lock()
 
 def room(tensor: Tensor) -> Array:
     """The buffer of `tensor`; of one without a value, the one that its first value will lie in."""
-    with _reserving:
+
+    def reserve() -> Array:
         if tensor._value is None and tensor._room is None:
             tensor._room = aligned_copy(np.zeros(tensor.shape))
         return tensor._room if tensor._value is None else tensor._value  # type: ignore[no-any-return]
+
+    return forks.holding(_reserving, reserve)

@@ -1,10 +1,19 @@
-# No garbage collection while something large is built. In Cython, where no signal comes between the
-# lines: an interruption cannot leave it off.
+# What must be put back whatever happens: a lock, garbage collection. In Cython, where no signal comes
+# between the lines: an interruption cannot leave the one held, or the other off.
 
 import gc
 import threading
 
 cdef set paused_by = set()  # threads that have turned the collection off
+
+
+def holding(lock, function):
+    """function(), while `lock` is held."""
+    lock.acquire()
+    try:
+        return function()
+    finally:
+        lock.release()
 
 
 def without_collection(function):

@@ -18,9 +18,11 @@ import numpy as np
 import pytest
 
 import autodiff
-from autodiff import Tensor, optim
+from autodiff import Tensor, clock, memory, optim
+from autodiff.program import load as load_module
 from autodiff.save import load, save
 
+LOCKS = (load_module._loading, clock._lock, memory._reserving)
 PACKAGE = os.path.dirname(autodiff.__file__) + os.sep
 Line = tuple[str, int]
 
@@ -114,6 +116,7 @@ def walk(make: Callable[[], World], once: tuple[str, ...] = ()) -> int:
             where = f"{line[0].removeprefix(PACKAGE)}:{line[1]}, time {number} of {count}"
             now = values(world.tensors)
             assert gc.isenabled(), f"no garbage is collected: {where}"
+            assert not any(lock._is_owned() for lock in LOCKS), f"a lock is held: {where}"
             assert now in (before, after), f"half done: {where}"
             wanted = numbers["before" if now == before else "after"]
             try:

@@ -116,6 +116,7 @@ def test_only_back_ends_and_programs_know_the_extension() -> None:
     for path in PYTHON:
         if path.parent.name in ("backend", "program", "passes") or path.name in (
             "memory.py",
+            "forks.py",
             "threads.py",
         ):
             continue

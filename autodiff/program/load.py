@@ -60,16 +60,19 @@ def load(code: Code, tensors: Sequence[Tensor] = (), *, beside: Executor | None 
         from autodiff import _core
     except ImportError:
         return Emulator(code)
-    with _loading:
-        if isinstance(beside, _core.Program):
-            lock = beside.lock
-        else:
-            lock = next((t._lock for t in tensors if t._lock is not None), None) or _core.Lock()
+    if isinstance(beside, _core.Program):
+        first: Any = beside.lock
+    else:
+        first = next((t._lock for t in tensors if t._lock is not None), None) or _core.Lock()
+
+    def share() -> None:
         for tensor in tensors:
             if tensor._lock is None:
-                tensor._lock = lock
+                tensor._lock = first
             else:
-                tensor._lock.join(lock)
+                tensor._lock.join(first)
+
+    forks.holding(_loading, share)
     return _core.Program(
-        code.arena_size, code.arguments, code.buffers, code.instructions, code.results, lock
+        code.arena_size, code.arguments, code.buffers, code.instructions, code.results, first
     )

@@ -220,8 +220,7 @@ class CompiledStep:
         n_stacked = len(leaves)
         constant = self._flatten((), fixed, leaves)
         recording = self._recording(_joined(inner, constant))
-        with self._lock:
-            scans = recording.scans()
+        scans = forks.holding(self._lock, recording.scans)
         try:
             flat = scans.executor.scan(
                 n_steps,
@@ -278,7 +277,7 @@ class CompiledStep:
         return sorted(((time, name) for name, time in sums.items()), reverse=True)
 
     def _recording(self, structure: Structure) -> Recording:
-        with self._lock:
+        def find() -> Recording:
             found = self._cache.get(structure)
             if found is not None and found.n_passes != clock.n_passes and not found.holds():
                 found = None
@@ -289,6 +288,8 @@ class CompiledStep:
                 self._misses = 0
             self._cache.move_to_end(structure)
             return found
+
+        return forks.holding(self._lock, find)
 
     def _keep(self, structure: Structure, recording: Recording) -> None:
         self._cache[structure] = recording
@@ -308,7 +309,7 @@ class CompiledStep:
                 "arguments to a few shapes, hand numbers in as arrays and not as static, or "
                 "compile(..., cache_size=...)",
                 RuntimeWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
 
