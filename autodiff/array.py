@@ -19,7 +19,6 @@ __all__ = [
     "as_float64",
     "is_float64",
     "is_operand",
-    "read_only",
 ]
 
 Array: TypeAlias = NDArray[np.float64]
@@ -153,10 +152,3 @@ def aligned_copy(array: Array) -> Array:
     copy = room[start : start + array.size].reshape(array.shape)
     copy[...] = array
     return copy
-
-
-def read_only(array: Array) -> Array:
-    """Return a view of `array` through which it cannot be written."""
-    view = array.view()
-    view.flags.writeable = False
-    return view

@@ -1,4 +1,4 @@
-"""The passes over a graph: forward, backward, gradients as nodes, reset.
+"""The backward pass, and reset. (The forward pass is in :mod:`autodiff.forward`.)
 
 The idea of the library lives here. In a backward pass a node **waits until all of its
 parents have sent their gradients, sums them, and only then pushes down**, once. What
