@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from autodiff import ops
+from autodiff.array import is_operand
 from autodiff.errors import GradientError
 from autodiff.hyperparameter import LIMIT, checked
-from autodiff.op import is_operand
 
 __all__ = ["clip_by_global_norm", "global_norm"]
 

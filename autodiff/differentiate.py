@@ -7,13 +7,14 @@ from typing import Any, overload
 
 import numpy as np
 
+from autodiff.array import is_operand
 from autodiff.errors import GradientError, ShapeError
 from autodiff.graph import ancestors
 from autodiff.node import Node, Tensor, lift
 from autodiff.observer import here
-from autodiff.op import is_operand, refusal
 from autodiff.ops.arguments import listed, operand
 from autodiff.ops.rules import input_gradient
+from autodiff.refusal import refusal
 
 __all__ = ["gradients"]
 

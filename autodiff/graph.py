@@ -36,8 +36,9 @@ from autodiff.errors import (
 )
 from autodiff.forward import ancestors, executor, forward, require_fresh
 from autodiff.observer import Observer, current_observer, here, observe
-from autodiff.op import OPS, refusal
+from autodiff.op import OPS
 from autodiff.operators import Operators
+from autodiff.refusal import refusal
 from autodiff.sweep import Sweep
 
 if TYPE_CHECKING:

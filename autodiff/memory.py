@@ -15,7 +15,7 @@ from autodiff import clock, forks
 from autodiff.array import Array, aligned_copy, as_float64, is_float64
 from autodiff.errors import RecordingError, ShapeError
 from autodiff.observer import Observer, current_observer, escaped, here
-from autodiff.op import refusal
+from autodiff.refusal import refusal
 
 if TYPE_CHECKING:
     from autodiff.node import Tensor

@@ -32,9 +32,10 @@ from autodiff.errors import (
 from autodiff.memory import assign_together, sealed, snapshot, value_of
 from autodiff.naming import register_name, summary
 from autodiff.observer import current_observer, escaped, here, missing
-from autodiff.op import BoundOp, refusal, user_line
+from autodiff.op import BoundOp
 from autodiff.operators import Operators
 from autodiff.ops.arguments import shape_of
+from autodiff.refusal import refusal, user_line
 from autodiff.sweep import Sweep
 from autodiff.unfinished import Unread, note_read
 

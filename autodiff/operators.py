@@ -20,9 +20,9 @@ import numpy as np
 from autodiff import ops
 from autodiff.array import Shape
 from autodiff.errors import DTypeError, GradientError, ShapeError
-from autodiff.op import refusal
 from autodiff.ops.arguments import brief, several
 from autodiff.protocols import Protocols
+from autodiff.refusal import refusal
 
 if TYPE_CHECKING:
     from autodiff.node import Node

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from autodiff.op import is_of_package
+from autodiff.refusal import is_of_package
 
 if TYPE_CHECKING:
     from autodiff.node import Node

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff import op
+from autodiff import apply
 
 STEP = 1e-30  # squares of it vanish, so that the derivative is exact to rounding
 
@@ -25,7 +25,7 @@ def complex_step(
     for at in np.ndindex(*x.shape):
         kept = x[at]
         x[at] = kept + STEP * 1j
-        with op.complex_step():
+        with apply.complex_step():
             gradient[at] = np.sum(weight * np.imag(function(*lifted))) / STEP
         x[at] = kept
     return gradient

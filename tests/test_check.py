@@ -10,8 +10,9 @@ import pytest
 import autodiff
 from autodiff import naming, nn
 from autodiff.check import check_gradients
+from autodiff.declare import declare
 from autodiff.errors import AutodiffError, GradientError
-from autodiff.op import OPS, Example, Sample, declare
+from autodiff.op import OPS, Example, Sample
 
 
 @pytest.fixture(autouse=True)

@@ -43,7 +43,10 @@ def parsed(path: Path) -> ast.Module:
 FLOORS: list[list[str]] = [
     ["errors", "forks"],
     ["array"],
+    ["refusal"],
     ["op"],
+    ["apply"],
+    ["declare"],
     ["ops"],
     ["protocols"],
     ["backend", "operators"],

@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.array import Shape
+from autodiff.apply import plain
+from autodiff.array import Shape, is_operand
 from autodiff.errors import DTypeError, ShapeError
-from autodiff.op import is_operand, plain, refusal
+from autodiff.refusal import refusal
 
 __all__ = [
     "MAX_AXES",

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.array import as_float64
-from autodiff.op import Example, Sample, declare, is_operand
+from autodiff.array import as_float64, is_operand
+from autodiff.declare import declare
+from autodiff.op import Example, Sample
 
 __all__ = [
     "abs",

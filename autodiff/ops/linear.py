@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from autodiff.array import Shape
+from autodiff.declare import declare
 from autodiff.errors import ShapeError
-from autodiff.op import Example, Sample, declare, refusal
+from autodiff.op import Example, Sample
 from autodiff.ops.arguments import operand
 from autodiff.ops.shape import reshape, swapaxes
+from autodiff.refusal import refusal
 
 __all__ = ["inner", "matmul"]
 

@@ -13,11 +13,13 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from autodiff.array import Shape
+from autodiff.declare import declare
 from autodiff.errors import ShapeError
-from autodiff.op import Example, Sample, declare, refusal
+from autodiff.op import Example, Sample
 from autodiff.ops.arguments import axes_of, flag, operand
 from autodiff.ops.elementwise import equal, exp, where
 from autodiff.ops.shape import broadcast_to, reshape
+from autodiff.refusal import refusal
 
 __all__ = ["log_softmax", "logsumexp", "max", "mean", "min", "softmax", "sum"]
 

@@ -13,9 +13,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from autodiff.array import Shape
+from autodiff.array import Shape, is_operand
+from autodiff.declare import declare
 from autodiff.errors import IndexRangeError, ShapeError
-from autodiff.op import Example, Sample, declare, is_operand, refusal
+from autodiff.op import Example, Sample
 from autodiff.ops.arguments import (
     axes_of,
     axis_of,
@@ -27,6 +28,7 @@ from autodiff.ops.arguments import (
     whole_number,
 )
 from autodiff.ops.index import Index, indexed_shape, normalise_index, to_numpy
+from autodiff.refusal import refusal
 
 __all__ = [
     "broadcast_to",

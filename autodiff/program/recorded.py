@@ -9,9 +9,10 @@ import numpy as np
 
 from autodiff.array import Shape
 from autodiff.errors import RecordingError
-from autodiff.op import BoundOp, user_line
+from autodiff.op import BoundOp
 from autodiff.operators import Operators
 from autodiff.program.ir import Value
+from autodiff.refusal import user_line
 
 if TYPE_CHECKING:
     from autodiff.program.recorder import Recorder

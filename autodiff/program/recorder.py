@@ -14,11 +14,12 @@ from typing import Any
 from autodiff.array import Array, Shape, as_float64
 from autodiff.errors import RecordingError, ShapeError
 from autodiff.observer import current_observer
-from autodiff.op import OPS, BoundOp, refusal
+from autodiff.op import OPS, BoundOp
 from autodiff.ops.rules import input_gradient
 from autodiff.program.fused import FUSED, slope
 from autodiff.program.ir import Builder, Value
 from autodiff.program.recorded import Recorded
+from autodiff.refusal import refusal
 
 __all__ = ["Recorder"]
 

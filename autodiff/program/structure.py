@@ -15,9 +15,8 @@ import enum
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
-from autodiff.array import Array, as_float64
+from autodiff.array import Array, as_float64, is_operand
 from autodiff.errors import DTypeError, GradientError
-from autodiff.op import is_operand
 
 __all__ = [
     "Group",

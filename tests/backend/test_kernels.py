@@ -613,7 +613,7 @@ def test_an_op_without_a_kernel_is_computed_by_its_rules(
         """z = x³."""
         return x * x * x
 
-    declare = autodiff.op.declare
+    declare = autodiff.declare.declare
     function = declare(backward=lambda g, z, x: g * (3.0 * x * x), reads="x", examples=[])(cube)
     try:
         compare(function.op.bind(), (rng.normal(size=(3, 4)),), rng)

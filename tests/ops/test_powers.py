@@ -12,7 +12,7 @@ from numerics import assert_ulps
 
 import autodiff
 from autodiff import Tensor
-from autodiff.op import complex_step
+from autodiff.apply import complex_step
 
 INF, NAN = np.inf, np.nan
 EDGES = [0.0, -0.0, 5e-324, 1e-300, 0.5, 1.0, 1.5, 2.0, 3.0, 7.0, 300.0, 1e9, 1e300, INF]

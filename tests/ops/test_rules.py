@@ -12,7 +12,8 @@ from numerics import complex_step
 import autodiff
 from autodiff import ops
 from autodiff.backend import Backend, get_backend
-from autodiff.op import OPS, BoundOp, Example, Op, declare
+from autodiff.declare import declare
+from autodiff.op import OPS, BoundOp, Example, Op
 from autodiff.ops.rules import input_gradient
 
 CASES = [

@@ -14,6 +14,7 @@ from compare import EACH_OFF, ON_AND_OFF, check, values_of
 
 import autodiff
 from autodiff import Tensor, nn, ops
+from autodiff.declare import declare
 from autodiff.errors import (
     BackwardTwiceError,
     DTypeError,
@@ -21,7 +22,7 @@ from autodiff.errors import (
     ShapeError,
     StaleValueError,
 )
-from autodiff.op import OPS, Example, Sample, declare
+from autodiff.op import OPS, Example, Sample
 from autodiff.optim import SGD, Adam, Momentum, RMSprop
 
 OPTIMISERS = {
