@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING
 from autodiff.anomaly import detect_anomaly
 from autodiff.backend import available_backends, get_backend, set_default_backend, use_backend
 from autodiff.check import check_gradients
-from autodiff.differentiate import gradients
-from autodiff.graph import backward, reset
-from autodiff.node import Node, Tensor
+from autodiff.graph.backward import backward, reset
+from autodiff.graph.differentiate import gradients
+from autodiff.graph.node import Node, Tensor
 from autodiff.ops import *  # noqa: F403
 from autodiff.ops import __all__ as _ops
 from autodiff.program import CompiledStep, compile

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autodiff.errors import AnomalyError, BackendError
-from autodiff.observer import Watching, current_observer, observe
+from autodiff.graph.observer import Watching, current_observer, observe
 
 if TYPE_CHECKING:
-    from autodiff.node import Node
+    from autodiff.graph.node import Node
 
 __all__ = ["detect_anomaly"]
 

@@ -27,10 +27,11 @@ from typing import Any
 
 import numpy as np
 
-from autodiff import graph
 from autodiff.array import Array
 from autodiff.errors import GradientError
-from autodiff.node import Node, Tensor
+from autodiff.graph import backward as graph
+from autodiff.graph.node import Node, Tensor
+from autodiff.graph.order import ancestors
 from autodiff.numerical import Evaluation
 
 __all__ = ["GradientReport", "Row", "TensorReport", "check_gradients"]
@@ -247,7 +248,7 @@ def _backward(node: Node, tensors: Sequence[Tensor], weights: Array) -> tuple[li
     graph.backward({twin: weights})
     magnitude = 0.0
     with np.errstate(all="ignore"):
-        for x in graph.ancestors([twin]):
+        for x in ancestors([twin]):
             if x.op is None or not x.has_gradient:
                 continue
             # The slope of log_softmax is g - softmax · Σ g: that has the size of g.

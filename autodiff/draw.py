@@ -18,10 +18,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from autodiff import graph
 from autodiff.errors import GradientError
 from autodiff.fold import Place, repeats
-from autodiff.node import Node
+from autodiff.graph.node import Node
+from autodiff.graph.order import ancestors
 
 __all__ = ["dot", "svg"]
 
@@ -76,7 +76,7 @@ def dot(
     """
     if direction not in ("TB", "BT", "LR", "RL"):
         raise ValueError(f"dot: direction {direction!r} is not TB, BT, LR or RL")
-    order = graph.ancestors(nodes)
+    order = ancestors(nodes)
     _check_connections(order)
     if gradients is None:
         gradients = any(node._awaited > 0 for node in order)

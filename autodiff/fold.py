@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.node import Node
+from autodiff.graph.node import Node
 
 __all__ = ["Place", "repeats"]
 

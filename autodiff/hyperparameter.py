@@ -20,12 +20,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autodiff import clock
 from autodiff.array import is_operand
 from autodiff.errors import RecordingError, ShapeError
-from autodiff.memory import assign_together
-from autodiff.node import Node, Tensor
-from autodiff.observer import current_observer
+from autodiff.graph import clock
+from autodiff.graph.memory import assign_together
+from autodiff.graph.node import Node, Tensor
+from autodiff.graph.observer import current_observer
 from autodiff.refusal import user_line
 
 __all__ = ["AMOUNT", "FRACTION", "LIMIT", "Derived", "Hyperparameter", "Range", "checked"]

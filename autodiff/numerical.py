@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from autodiff import graph
 from autodiff.array import Array
-from autodiff.node import Node, Tensor
+from autodiff.graph.node import Node, Tensor
+from autodiff.graph.order import ancestors
 from autodiff.op import BoundOp
 
 __all__ = ["Difference", "Evaluation"]
@@ -71,7 +71,7 @@ class Evaluation:
     def __init__(self, node: Node, tensors: Sequence[Tensor], weights: Array) -> None:
         self.node = node
         self.weights = weights
-        self.order = graph.ancestors([node, *tensors])
+        self.order = ancestors([node, *tensors])
         self.values: dict[Node, Any] = {}
         with np.errstate(all="ignore"):
             for x in self.order:

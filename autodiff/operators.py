@@ -25,7 +25,7 @@ from autodiff.protocols import Protocols
 from autodiff.refusal import refusal
 
 if TYPE_CHECKING:
-    from autodiff.node import Node
+    from autodiff.graph.node import Node
 
 __all__ = ["Operators"]
 

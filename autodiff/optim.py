@@ -22,14 +22,15 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from autodiff import clock, ops
+from autodiff import ops
 from autodiff.clipping import clip_by_global_norm, global_norm
 from autodiff.errors import GradientError
+from autodiff.graph import clock
+from autodiff.graph.memory import assign_together
+from autodiff.graph.node import Node, Tensor
+from autodiff.graph.observer import current_observer, here, missing
+from autodiff.graph.unfinished import note_read
 from autodiff.hyperparameter import AMOUNT, FRACTION, LIMIT, Derived, Hyperparameter
-from autodiff.memory import assign_together
-from autodiff.node import Node, Tensor
-from autodiff.observer import current_observer, here, missing
-from autodiff.unfinished import note_read
 
 __all__ = [
     "SGD",

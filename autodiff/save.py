@@ -31,8 +31,8 @@ from autodiff import zipped
 from autodiff.array import Array, Shape, as_float64
 from autodiff.errors import SaveError
 from autodiff.files import check_target, open_file, replace_atomically
-from autodiff.memory import assign_together, snapshots
-from autodiff.node import Tensor
+from autodiff.graph.memory import assign_together, snapshots
+from autodiff.graph.node import Tensor
 from autodiff.zipped import Entry, Stream
 
 __all__ = ["load", "save"]

@@ -14,7 +14,7 @@ import pytest
 
 import autodiff
 from autodiff import backend as backends
-from autodiff import graph
+from autodiff.graph.observer import current_observer
 
 # Tests are imported one by one (importlib mode): what they share lies in this folder.
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "graph")]
@@ -75,7 +75,7 @@ def _global_state() -> dict[str, object]:
     return {
         "default back end": backends._default,
         "back end in force": backends._current.get(),
-        "observer": graph.current_observer(),
+        "observer": current_observer(),
         "floating-point errors": np.geterr(),
         "instruction set": _core.isa() if _core is not None else None,
     }

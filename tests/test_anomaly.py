@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 import autodiff
-from autodiff import graph, naming
 from autodiff.anomaly import detect_anomaly
 from autodiff.errors import AnomalyError, BackendError, DTypeError, StaleValueError
-from autodiff.observer import Watching
+from autodiff.graph import naming
+from autodiff.graph.observer import Watching, current_observer, observe
+from autodiff.graph.order import ancestors
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +109,7 @@ def test_after_a_failed_backward_pass_the_graph_works():
     with detect_anomaly():
         with pytest.raises(AnomalyError):
             loss.backward()
-        for node in graph.ancestors([loss]):
+        for node in ancestors([loss]):
             assert not node.has_gradient
         x.assign([4.0])
         loss.forward()
@@ -168,7 +169,7 @@ def test_nothing_is_watched_outside():
     with detect_anomaly(), detect_anomaly():
         pass
     assert autodiff.log(x).value == -np.inf
-    assert graph.current_observer() is None
+    assert current_observer() is None
 
 
 def test_all_finite_is_silent_and_the_same():
@@ -201,7 +202,7 @@ def test_a_recording_cannot_be_watched():
         def assign(self, tensor, value): ...
 
     with (
-        graph.observe(Recorder()),
+        observe(Recorder()),
         pytest.raises(BackendError, match="undecorated"),
         detect_anomaly(),
     ):

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import autodiff
-from autodiff import naming, nn
+from autodiff import nn
 from autodiff.check import check_gradients
 from autodiff.declare import declare
 from autodiff.errors import AutodiffError, GradientError
+from autodiff.graph import naming
 from autodiff.op import OPS, Example, Sample
 
 

@@ -14,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import autodiff
-from autodiff import draw, graph, naming, nn
+from autodiff import draw, nn
 from autodiff.draw import dot, svg
 from autodiff.errors import GradientError
 from autodiff.fold import repeats
+from autodiff.graph import naming
+from autodiff.graph.order import ancestors
 
 BOX = re.compile(r'^ +(n\d+|outside\d+) \[label="((?:[^"\\]|\\.)*)"(.*)\];$', re.MULTILINE)
 ARROW = re.compile(r"^ +(\w+) -> (\w+) \[(.*)\];$", re.MULTILINE)
@@ -179,7 +181,7 @@ def test_an_edge_twice():
 
 
 def graph_edge(reader, position):
-    from autodiff.node import Edge
+    from autodiff.graph.node import Edge
 
     return Edge(reader, lambda _: None, position)
 
@@ -371,7 +373,7 @@ def test_wiring_is_compared():
 
 def check_soundness(roots):
     """Steps next to each other read corresponding nodes: said again, in another way."""
-    order = graph.ancestors(roots)
+    order = ancestors(roots)
     places, counts = repeats(order)
     at = {(p.repeat, p.role, p.step): node for node, p in places.items()}
     assert len(at) == len(places)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import autodiff
-from autodiff import graph
 from autodiff.fold import Place, _Finder, _Match, repeats
+from autodiff.graph.order import ancestors
 
 
 def leaf(constant=True):
@@ -20,7 +20,7 @@ def leaf(constant=True):
 
 def holds(nodes, p, count, first=0, places=None):
     """Whether `nodes`, in the order in which they were made, are `count` steps of p nodes."""
-    finder = _Finder(graph.ancestors(nodes))
+    finder = _Finder(ancestors(nodes))
     start = finder.position[nodes[0]]
     finder.places.update(places or {})
     return _Match(finder, p, start + first, count).holds()
@@ -158,7 +158,7 @@ def test_steps_of_like_parts_are_told_apart_by_their_weights():
     h = leaf()
     for _ in range(6):
         h = autodiff.tanh(autodiff.tanh(h @ a) @ b)
-    places, counts = repeats(graph.ancestors([h]))
+    places, counts = repeats(ancestors([h]))
     assert counts == [6]
     assert len({place.role for place in places.values()}) == 4
 
@@ -169,7 +169,7 @@ def test_steps_of_like_parts_are_told_apart_by_their_order():
     for _ in range(6):
         for function in (sin, cos, sin, exp, exp, cos):
             h = function(h)
-    places, counts = repeats(graph.ancestors([h]))
+    places, counts = repeats(ancestors([h]))
     assert counts == [6]
     assert len({place.role for place in places.values()}) == 6
 
@@ -180,7 +180,7 @@ def test_what_began_may_look_like_a_part_of_a_step(n_steps):
     first = h = autodiff.tanh(x @ v)
     for _ in range(n_steps):
         h = autodiff.tanh(h @ v + first)
-    places, counts = repeats(graph.ancestors([h]))
+    places, counts = repeats(ancestors([h]))
     assert counts == [n_steps]
     assert first not in places
 
@@ -190,11 +190,11 @@ def test_nodes_like_a_step_just_before_the_first():
     before = [x @ v, autodiff.tanh(y)]
     for _ in range(6):
         h = autodiff.tanh(h @ v)
-    places, counts = repeats(graph.ancestors([h, *before]))
+    places, counts = repeats(ancestors([h, *before]))
     assert counts == [6]
     assert places.keys().isdisjoint(before)
 
 
 def test_no_nodes():
     assert repeats([]) == ({}, [])
-    assert repeats(graph.ancestors([leaf()])) == ({}, [])
+    assert repeats(ancestors([leaf()])) == ({}, [])

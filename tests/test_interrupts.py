@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 import autodiff
-from autodiff import Tensor, clock, memory, optim
-from autodiff.program import load as load_module
+from autodiff import Tensor, optim
+from autodiff.graph import clock, memory
+from autodiff.program.code import load as load_module
 from autodiff.save import load, save
 
 LOCKS = (load_module._loading, clock._lock, memory._reserving)

@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from autodiff.errors import ShapeError
+from autodiff.graph.node import Node, Tensor
 from autodiff.nn.initialisers import Initialiser, glorot_uniform, zeros
 from autodiff.nn.module import Module
-from autodiff.node import Node, Tensor
 from autodiff.ops import matmul, sigmoid, tanh
 
 __all__ = [

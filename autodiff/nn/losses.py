@@ -26,7 +26,7 @@ import numpy as np
 from autodiff import ops
 from autodiff.array import as_float64
 from autodiff.errors import IndexRangeError, ShapeError
-from autodiff.node import Node, lift
+from autodiff.graph.node import Node, lift
 from autodiff.operators import Operators
 
 __all__ = [

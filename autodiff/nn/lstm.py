@@ -16,10 +16,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from autodiff.graph.node import Node, Tensor
 from autodiff.nn.feedforward import FeedForward, RandomLike, feedforward
 from autodiff.nn.initialisers import Initialiser, glorot_uniform
 from autodiff.nn.module import Module, name_node
-from autodiff.node import Node, Tensor
 from autodiff.ops import concat, sigmoid, tanh
 
 __all__ = ["LSTM", "Cell", "lstm_cell", "unroll"]

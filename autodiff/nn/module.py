@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from autodiff.naming import register_name
-from autodiff.node import Node, Tensor
+from autodiff.graph.naming import register_name
+from autodiff.graph.node import Node, Tensor
 from autodiff.optim import SGD
 
 __all__ = ["Module", "name_node"]

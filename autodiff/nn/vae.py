@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autodiff.errors import ShapeError
+from autodiff.graph.node import Node
 from autodiff.nn.feedforward import Activation, FeedForward, RandomLike
 from autodiff.nn.initialisers import Initialiser, glorot_uniform
 from autodiff.nn.losses import bernoulli_nll, gaussian_kl
 from autodiff.nn.module import Module
-from autodiff.node import Node
 from autodiff.ops import exp, sigmoid, tanh
 
 __all__ = ["VAE", "VAEPass"]

@@ -13,7 +13,7 @@ from typing import Any
 
 from autodiff.array import Array, Shape, as_float64
 from autodiff.errors import RecordingError, ShapeError
-from autodiff.observer import current_observer
+from autodiff.graph.observer import current_observer
 from autodiff.op import OPS, BoundOp
 from autodiff.ops.rules import input_gradient
 from autodiff.program.fused import FUSED, slope

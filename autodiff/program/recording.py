@@ -7,20 +7,21 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from autodiff import clock, forks
+from autodiff import forks
 from autodiff.errors import AutodiffError, IndexRangeError, RecordingError
-from autodiff.memory import settle_written
-from autodiff.node import Node
+from autodiff.graph import clock
+from autodiff.graph.memory import settle_written
+from autodiff.graph.node import Node
+from autodiff.program.code.load import Executor, load, without_collection
+from autodiff.program.code.lower import Code, lower
+from autodiff.program.code.verify import verify_code
 from autodiff.program.difference import difference
 from autodiff.program.ir import Program
-from autodiff.program.load import Executor, load, without_collection
-from autodiff.program.lower import Code, lower
 from autodiff.program.passes import LOWERING_OPTIONS, carry, improve
 from autodiff.program.recorded import Recorded
 from autodiff.program.recorder import Recorder
 from autodiff.program.stand_ins import Watch
 from autodiff.program.structure import Group, Leaf, Structure, flatten, rebuild, shapes_of
-from autodiff.program.verify import verify_code
 
 __all__ = ["Recording", "record"]
 
@@ -95,8 +96,8 @@ class Recording:
     def holds(self) -> bool:
         """Whether the world is, in what a recording cannot see, as it was when this one was made.
 
-        To be asked when :data:`autodiff.clock.n_passes` has moved. If not, recording anew says
-        what is wrong, or takes note of it.
+        To be asked when :data:`autodiff.graph.clock.n_passes` has moved. If not, recording anew
+        says what is wrong, or takes note of it.
         """
         n_passes = clock.n_passes
         clock.settle()

@@ -14,12 +14,14 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
-from autodiff import clock, graph
-from autodiff.edge import Edge
 from autodiff.errors import RecordingError
-from autodiff.memory import room
-from autodiff.node import Node, Tensor
-from autodiff.observer import Observer, escaped, observe
+from autodiff.graph import backward as graph
+from autodiff.graph import clock
+from autodiff.graph.edge import Edge
+from autodiff.graph.memory import room
+from autodiff.graph.node import Node, Tensor
+from autodiff.graph.observer import Observer, escaped, observe
+from autodiff.graph.order import ancestors
 from autodiff.program.handlers import has_handlers, in_handler
 from autodiff.program.ir import Program, Value
 from autodiff.program.recorded import Recorded
@@ -139,7 +141,7 @@ class Watch(Observer):
 
     def _adopt(self, root: Node) -> Node:
         """Make stand-ins of `root` and all below it, inputs first."""
-        nodes = graph.ancestors([root], lambda node: node not in self._stand_ins)
+        nodes = ancestors([root], lambda node: node not in self._stand_ins)
         for node in nodes:
             if node._home is not None:
                 raise escaped(node)

@@ -11,12 +11,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, cast
 
-from autodiff import clock, forks
+from autodiff import forks
 from autodiff.array import Array, as_float64
 from autodiff.errors import GradientError, RecordingError, ShapeError
-from autodiff.node import Node
-from autodiff.observer import current_observer
-from autodiff.program.listing import instruction_lines, listing
+from autodiff.graph import clock
+from autodiff.graph.node import Node
+from autodiff.graph.observer import current_observer
+from autodiff.program.code.listing import instruction_lines, listing
 from autodiff.program.passes import PASSES
 from autodiff.program.picture import program_dot
 from autodiff.program.recorded import Recorded

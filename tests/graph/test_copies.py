@@ -14,6 +14,7 @@ import pytest
 import autodiff
 from autodiff import Node, Tensor
 from autodiff.errors import StaleValueError
+from autodiff.graph.order import ancestors
 
 Copier = Callable[[Any], Any]
 
@@ -43,7 +44,7 @@ def test_a_graph(copier: Copier) -> None:
     np.testing.assert_array_equal(twin.value, loss.value)
     twin.backward()
     np.testing.assert_array_equal(twin_w.gradient, w.gradient)
-    ours, theirs = (autodiff.graph.ancestors([root]) for root in (loss, twin))
+    ours, theirs = (ancestors([root]) for root in (loss, twin))
     assert not set(ours) & set(theirs)
     assert [(n.typename, n.shape, n.needed, n.where) for n in ours] == [
         (n.typename, n.shape, n.needed, n.where) for n in theirs
@@ -144,7 +145,7 @@ def test_a_copy_that_failed_does_not_spoil_the_next(how: Copier, fails_at: int) 
     x = node = Tensor(1.0)
     for _ in range(2000):
         node = autodiff.negative(node)
-    chain = autodiff.graph.ancestors([node])
+    chain = ancestors([node])
     for again in (chain[-1], chain[1998], chain[1500], x):
         chain[fails_at].where = Unpicklable()  # type: ignore[assignment]
         with pytest.raises(TypeError, match="not this one"):
@@ -153,15 +154,15 @@ def test_a_copy_that_failed_does_not_spoil_the_next(how: Copier, fails_at: int) 
         twin_x, twin = pickle.loads(pickle.dumps((x, again)))
         twin = pickle.loads(pickle.dumps(again))
         twin.backward()
-        (twin_x,) = (n for n in autodiff.graph.ancestors([twin]) if n.op is None)
+        (twin_x,) = (n for n in ancestors([twin]) if n.op is None)
         assert abs(twin_x.gradient) == 1.0
-        assert autodiff.copies._list.places == {}
+        assert autodiff.graph.copies._list.places == {}
 
 
 def test_a_shallow_copy_leaves_no_list_behind() -> None:
     x = Tensor(1.0)
     copy.copy(autodiff.exp(-x))
-    assert autodiff.copies._list.places == {}
+    assert autodiff.graph.copies._list.places == {}
 
 
 def test_copies_in_threads() -> None:

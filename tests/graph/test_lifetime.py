@@ -12,6 +12,7 @@ import pytest
 
 import autodiff
 from autodiff import Tensor
+from autodiff.graph.order import ancestors
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def model(x: Tensor, w: Tensor) -> autodiff.Node:
 def test_a_dropped_graph_is_in_no_cycle(passes: str) -> None:
     w = Tensor([[1.0, 2.0]], name="w")
     loss = model(Tensor([[0.5]], constant=True), w)
-    below = autodiff.graph.ancestors([loss])
+    below = ancestors([loss])
     alive = [weakref.ref(node) for node in below if node is not w]
     if passes == "forward":
         loss.forward()

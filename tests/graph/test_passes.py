@@ -21,7 +21,8 @@ from autodiff.errors import (
     IncompleteGradientError,
     StaleValueError,
 )
-from autodiff.observer import Watching
+from autodiff.graph.observer import Watching, current_observer, observe
+from autodiff.graph.order import ancestors
 
 
 class Counting:
@@ -320,7 +321,7 @@ def test_a_chain_of_100_000() -> None:
     assert not x.has_gradient
     autodiff.backward({y: 5.0})
     assert x.gradient == 5.0
-    assert len(autodiff.graph.ancestors([y])) == 100_001
+    assert len(ancestors([y])) == 100_001
 
 
 def diamonds(n: int, x: Node) -> Node:
@@ -736,7 +737,7 @@ def test_an_observer_is_told_of_every_step() -> None:
     x = Tensor([1.0], name="x")
     y = autodiff.tanh(x * x).sum()
     observer = Recorder()
-    with autodiff.graph.observe(observer):  # type: ignore[arg-type]
+    with observe(observer):  # type: ignore[arg-type]
         y.backward()
         x.assign([2.0])
     y.forward()
@@ -753,12 +754,12 @@ def test_an_observer_is_told_of_every_step() -> None:
 
 def test_an_observer_holds_in_its_thread_only() -> None:
     observer = Recorder()
-    with autodiff.graph.observe(observer):  # type: ignore[arg-type]
+    with observe(observer):  # type: ignore[arg-type]
         thread = threading.Thread(target=lambda: (Tensor(1.0) * 2.0).forward())
         thread.start()
         thread.join()
     assert observer.seen == []
-    assert autodiff.graph.current_observer() is None
+    assert current_observer() is None
 
 
 # ---- threads and names -----------------------------------------------------------------------

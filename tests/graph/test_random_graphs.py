@@ -16,6 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 import autodiff
 from autodiff import Node, Tensor
 from autodiff.errors import BackwardTwiceError, GradientError, StaleValueError
+from autodiff.graph.backward import _reachable_edges
+from autodiff.graph.order import ancestors
 
 UNARY: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "negative": (autodiff.negative, lambda x: -x),
@@ -166,7 +168,7 @@ class RandomGraphs(RuleBasedStateMachine):
 
     def reached(self, seeds: Any) -> set[int]:
         nodes = [self.pairs[i].node for i in seeds]
-        below = set(autodiff.graph.ancestors(nodes, lambda n: n.needs_gradient))
+        below = set(ancestors(nodes, lambda n: n.needs_gradient))
         return {i for i, p in enumerate(self.pairs) if p.node in below}
 
     @rule(chosen=st.sets(st.integers(0, 99), min_size=1, max_size=3), fresh=st.booleans())
@@ -199,7 +201,7 @@ class RandomGraphs(RuleBasedStateMachine):
 
     def stopped(self, seeds: Any, i: int) -> bool:
         """Whether no way of wanted edges leads from the seeds to node i."""
-        counts = autodiff.graph._reachable_edges([self.pairs[k].node for k in seeds])
+        counts = _reachable_edges([self.pairs[k].node for k in seeds])
         return self.pairs[i].node not in counts
 
     @rule(chosen=st.sets(st.integers(0, 99), min_size=1, max_size=3), steps=st.integers(1, 3))
@@ -255,7 +257,7 @@ class RandomGraphs(RuleBasedStateMachine):
 
     def above(self, node: Node, sending: list[int]) -> set[int]:
         """Those of `sending` whose gradient comes to `node`."""
-        return {i for i in sending if node in autodiff.graph._reachable_edges([self.pairs[i].node])}
+        return {i for i in sending if node in _reachable_edges([self.pairs[i].node])}
 
     @rule(x=st.integers(0, 99))
     def gradients_as_nodes(self, x: int) -> None:
@@ -278,7 +280,7 @@ class RandomGraphs(RuleBasedStateMachine):
 
     @invariant()
     def names_are_unique(self) -> None:
-        nodes = autodiff.graph.ancestors(p.node for p in self.pairs)
+        nodes = ancestors(p.node for p in self.pairs)
         assert len({node.name for node in nodes}) == len(nodes)
 
 

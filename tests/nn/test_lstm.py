@@ -4,6 +4,7 @@ from numerics import complex_step
 
 import autodiff
 from autodiff import Tensor, concat
+from autodiff.graph.order import ancestors
 from autodiff.nn import LSTM, lstm_cell, unroll
 from autodiff.nn.initialisers import truncated_normal
 
@@ -82,7 +83,7 @@ def test_unrolling_shares_the_weights(rng):
     assert set(lstm.parameters()) == set(weights)
     for weight in weights:
         assert len(weight.parents) == 5
-    for x in autodiff.graph.ancestors(outputs):
+    for x in ancestors(outputs):
         assert x.op is not None or x.constant or x in set(weights)
 
 

@@ -13,14 +13,14 @@ import numpy as np
 
 import autodiff
 from autodiff import Tensor
-from autodiff.clock import settle
-from autodiff.program.emulate import Emulator
+from autodiff.graph.clock import settle
+from autodiff.program.code.emulate import Emulator
+from autodiff.program.code.lower import Code
+from autodiff.program.code.verify import verify_code, verify_program
 from autodiff.program.interpret import interpret
-from autodiff.program.lower import Code
 from autodiff.program.passes import PASSES, improve
 from autodiff.program.recording import Recording
 from autodiff.program.structure import argument, flatten
-from autodiff.program.verify import verify_code, verify_program
 
 Builder = Callable[[], tuple[Callable[..., Any], Sequence[Tensor]]]
 

@@ -12,10 +12,10 @@ from interrupts import interrupted_when
 import autodiff
 from autodiff import Tensor, nn
 from autodiff.errors import IndexRangeError
-from autodiff.program.emulate import Emulator
+from autodiff.program.code.emulate import Emulator
+from autodiff.program.code.verify import verify_program
 from autodiff.program.interpret import interpret
 from autodiff.program.passes.carry import carry
-from autodiff.program.verify import verify_program
 
 try:
     from autodiff import _core
@@ -280,7 +280,7 @@ def test_the_emulator_scans_alike():
     one, other = Gates(), Gates()
     xs = rows_of(10)
     recording = autodiff.compile(one.step).recording(xs[0])
-    from autodiff.program.lower import lower
+    from autodiff.program.code.lower import lower
     from autodiff.program.passes import carry
 
     carried = carry(recording.improved)

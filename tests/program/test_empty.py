@@ -13,7 +13,7 @@ import autodiff
 from autodiff import Tensor, ops
 from autodiff.backend import get_backend
 from autodiff.errors import ShapeError
-from autodiff.node import Node
+from autodiff.graph.node import Node
 from autodiff.op import OPS, BoundOp
 from autodiff.ops.index import normalise_index
 

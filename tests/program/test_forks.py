@@ -20,8 +20,9 @@ import numpy as np
 import pytest
 
 import autodiff
-from autodiff import Tensor, clock, optim
-from autodiff.program import load
+from autodiff import Tensor, optim
+from autodiff.graph import clock
+from autodiff.program.code import load
 
 pytest.importorskip("autodiff._core")
 pytestmark = [

@@ -10,7 +10,7 @@ from compare import Builder, check
 
 from autodiff import Tensor
 from autodiff.backend import get_backend
-from autodiff.node import Node
+from autodiff.graph.node import Node
 from autodiff.op import OPS, Example, Op
 
 CASES = [

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import autodiff
 from autodiff import Tensor, ops
-from autodiff.node import Node
+from autodiff.graph.node import Node
 from autodiff.program.passes import PASSES
 
 Entry = tuple[int, int, int, int]

@@ -15,11 +15,11 @@ import autodiff
 from autodiff import Tensor, nn, ops
 from autodiff.errors import VerificationError
 from autodiff.op import OPS
-from autodiff.program.emulate import Emulator
+from autodiff.program.code.emulate import Emulator
+from autodiff.program.code.lower import Code, Meaning, lower
+from autodiff.program.code.verify import verify_code, verify_program
 from autodiff.program.ir import Instruction, Program, Value
-from autodiff.program.lower import Code, Meaning, lower
 from autodiff.program.step import Recording
-from autodiff.program.verify import verify_code, verify_program
 
 core = pytest.importorskip("autodiff._core")
 

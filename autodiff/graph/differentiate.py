@@ -9,9 +9,9 @@ import numpy as np
 
 from autodiff.array import is_operand
 from autodiff.errors import GradientError, ShapeError
-from autodiff.graph import ancestors
-from autodiff.node import Node, Tensor, lift
-from autodiff.observer import here
+from autodiff.graph.node import Node, Tensor, lift
+from autodiff.graph.observer import here
+from autodiff.graph.order import ancestors
 from autodiff.ops.arguments import listed, operand
 from autodiff.ops.rules import input_gradient
 from autodiff.refusal import refusal

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 from autodiff.refusal import is_of_package
 
 if TYPE_CHECKING:
-    from autodiff.node import Node
-    from autodiff.observer import Observer
+    from autodiff.graph.node import Node
+    from autodiff.graph.observer import Observer
 
 __all__ = ["Unread", "begin", "end", "leave_unread", "let_functions_go", "note_read", "undo"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from autodiff.program.code.lower import Code
 from autodiff.program.ir import VIEWS, Program
-from autodiff.program.lower import Code
 
 if TYPE_CHECKING:
     from autodiff.program.recording import Recording

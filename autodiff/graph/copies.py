@@ -13,13 +13,13 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from autodiff import clock
 from autodiff.errors import RecordingError
-from autodiff.forward import ancestors
-from autodiff.observer import here
+from autodiff.graph import clock
+from autodiff.graph.observer import here
+from autodiff.graph.order import ancestors
 
 if TYPE_CHECKING:
-    from autodiff.node import Node
+    from autodiff.graph.node import Node
 
 __all__ = ["Copies"]
 

@@ -17,11 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from autodiff import clock, graph
 from autodiff.array import Array, Shape, aligned_copy, as_float64, is_float64
 from autodiff.backend import Backend
-from autodiff.copies import Copies
-from autodiff.edge import Edge, alive
 from autodiff.errors import (
     DTypeError,
     GradientError,
@@ -29,15 +26,20 @@ from autodiff.errors import (
     ShapeError,
     UnassignedError,
 )
-from autodiff.memory import assign_together, sealed, snapshot, value_of
-from autodiff.naming import register_name, summary
-from autodiff.observer import current_observer, escaped, here, missing
+from autodiff.graph import backward as graph
+from autodiff.graph import clock
+from autodiff.graph.copies import Copies
+from autodiff.graph.edge import Edge, alive
+from autodiff.graph.forward import forward
+from autodiff.graph.memory import assign_together, sealed, snapshot, value_of
+from autodiff.graph.naming import register_name, summary
+from autodiff.graph.observer import current_observer, escaped, here, missing
+from autodiff.graph.sweep import Sweep
+from autodiff.graph.unfinished import Unread, note_read
 from autodiff.op import BoundOp
 from autodiff.operators import Operators
 from autodiff.ops.arguments import shape_of
 from autodiff.refusal import refusal, user_line
-from autodiff.sweep import Sweep
-from autodiff.unfinished import Unread, note_read
 
 __all__ = ["Edge", "Node", "Tensor", "lift"]
 
@@ -223,7 +225,7 @@ class Node(Copies, Operators):
         """
         node = here(self)
         if node.op is not None:
-            graph.forward(node, backend)
+            forward(node, backend)
         return node._handed_out()
 
     @property

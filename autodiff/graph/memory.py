@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from autodiff import clock, forks
+from autodiff import forks
 from autodiff.array import Array, aligned_copy, as_float64, is_float64
 from autodiff.errors import RecordingError, ShapeError
-from autodiff.observer import Observer, current_observer, escaped, here
+from autodiff.graph import clock
+from autodiff.graph.observer import Observer, current_observer, escaped, here
 from autodiff.refusal import refusal
 
 if TYPE_CHECKING:
-    from autodiff.node import Tensor
+    from autodiff.graph.node import Tensor
 
 __all__ = [
     "assign_together",

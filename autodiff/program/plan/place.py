@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from autodiff.op import OPS
 from autodiff.program.ir import VIEWS, Instruction, Program, Value
-from autodiff.program.layout import Layout, Storage, contiguous_strides, view
+from autodiff.program.plan.layout import Layout, Storage, contiguous_strides, view
 
 __all__ = ["Placement", "base_of", "place"]
 

@@ -1,4 +1,4 @@
-"""The backward pass, and reset. (The forward pass is in :mod:`autodiff.forward`.)
+"""The backward pass, and reset. (The forward pass is in :mod:`autodiff.graph.forward`.)
 
 The idea of the library lives here. In a backward pass a node **waits until all of its
 parents have sent their gradients, sums them, and only then pushes down**, once. What
@@ -11,8 +11,8 @@ the round in which it sent last; with a minus, the one in which it is waited for
 that sends again after its reader was computed anew begins the next round, an edge that would
 be counted twice is noticed, and one from a reader that was made in mid-pass is one more.
 
-How values age is said in :mod:`autodiff.clock`. What an interrupted pass has left half done is
-undone before anybody looks (:mod:`autodiff.unfinished`).
+How values age is said in :mod:`autodiff.graph.clock`. What an interrupted pass has left half done
+is undone before anybody looks (:mod:`autodiff.graph.unfinished`).
 
 Nothing here recurses, and every walk is linear in the number of edges.
 """
@@ -24,36 +24,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autodiff import clock, unfinished
 from autodiff.array import as_float64
 from autodiff.backend import Backend
-from autodiff.clock import settle
 from autodiff.errors import (
     BackwardTwiceError,
     GradientError,
     IncompleteGradientError,
     ShapeError,
 )
-from autodiff.forward import ancestors, executor, forward, require_fresh
-from autodiff.observer import Observer, current_observer, here, observe
+from autodiff.graph import clock, unfinished
+from autodiff.graph.clock import settle
+from autodiff.graph.forward import executor, require_fresh
+from autodiff.graph.observer import Observer, current_observer, here
+from autodiff.graph.order import ancestors
+from autodiff.graph.sweep import Sweep
 from autodiff.op import OPS
 from autodiff.operators import Operators
 from autodiff.refusal import refusal
-from autodiff.sweep import Sweep
 
 if TYPE_CHECKING:
-    from autodiff.edge import Edge
-    from autodiff.node import Node
+    from autodiff.graph.edge import Edge
+    from autodiff.graph.node import Node
 
-__all__ = [
-    "Observer",
-    "ancestors",
-    "backward",
-    "current_observer",
-    "forward",
-    "observe",
-    "reset",
-]
+__all__ = ["backward", "reset"]
 
 # ---- backward -------------------------------------------------------------------------
 

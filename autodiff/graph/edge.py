@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from autodiff.node import Node
+    from autodiff.graph.node import Node
 
 __all__ = ["Edge", "alive"]
 

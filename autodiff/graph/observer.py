@@ -15,7 +15,7 @@ from autodiff.errors import RecordingError
 
 if TYPE_CHECKING:
     from autodiff.backend import Backend
-    from autodiff.node import Node
+    from autodiff.graph.node import Node
 
 __all__ = ["Observer", "Watching", "current_observer", "escaped", "here", "missing", "observe"]
 

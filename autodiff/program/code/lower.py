@@ -17,11 +17,11 @@ import numpy as np
 from autodiff.array import Array, Shape
 from autodiff.errors import RecordingError
 from autodiff.op import OPS
-from autodiff.program.arena import plan
 from autodiff.program.ir import Instruction, Program, Value
-from autodiff.program.layout import Layout, Storage, view
-from autodiff.program.place import Placement, base_of, place
-from autodiff.program.schedule import Step, schedule, squeezed
+from autodiff.program.plan.arena import plan
+from autodiff.program.plan.layout import Layout, Storage, view
+from autodiff.program.plan.place import Placement, base_of, place
+from autodiff.program.plan.schedule import Step, schedule, squeezed
 
 __all__ = ["Code", "Operand", "lower"]
 
@@ -46,10 +46,10 @@ class Code:
     """What the executor loads.
 
     arguments : shapes. buffers : arrays that the code refers to, in the order of their spaces.
-    instructions : see :mod:`autodiff.program.lower`. labels : for each instruction, what it
+    instructions : see :mod:`autodiff.program.code.lower`. labels : for each instruction, what it
     computes, for listings and profiles. results : pairs of operand and shape. names : of the
     buffers that are tensors, by number. meanings : for each instruction, what
-    :mod:`autodiff.program.verify` holds it to.
+    :mod:`autodiff.program.code.verify` holds it to.
     """
 
     arena_size: int = 0

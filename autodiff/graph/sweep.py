@@ -3,7 +3,8 @@
 The graph below a node never changes, so neither does the order in which gradients come
 down from it. A :class:`Sweep` keeps that order with the output, and then runs a pass without asking
 who still waits: when it comes to a node, all readers that take part have sent. It leaves
-every node and edge in the state in which the general pass in :mod:`autodiff.graph` leaves them.
+every node and edge in the state in which the general pass in
+:mod:`autodiff.graph.backward` leaves them.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from autodiff.op import OPS
 
 if TYPE_CHECKING:
     from autodiff.backend import Backend
-    from autodiff.edge import Edge
-    from autodiff.node import Node
-    from autodiff.observer import Observer
+    from autodiff.graph.edge import Edge
+    from autodiff.graph.node import Node
+    from autodiff.graph.observer import Observer
 
 __all__ = ["Sweep"]
 

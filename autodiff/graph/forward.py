@@ -1,4 +1,4 @@
-"""The forward pass, and the order of a graph.
+"""The forward pass.
 
 Nothing here recurses, and every walk is linear in the number of edges.
 """
@@ -6,41 +6,20 @@ Nothing here recurses, and every walk is linear in the number of edges.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from autodiff import clock
 from autodiff.backend import Backend, get_backend
-from autodiff.clock import settle, ticks
 from autodiff.errors import IndexRangeError, StaleValueError, UnassignedError
-from autodiff.observer import Observer, current_observer
+from autodiff.graph import clock
+from autodiff.graph.clock import settle, ticks
+from autodiff.graph.observer import Observer, current_observer
+from autodiff.graph.order import ancestors
 
 if TYPE_CHECKING:
-    from autodiff.node import Node
+    from autodiff.graph.node import Node
 
-__all__ = ["ancestors", "executor", "forward", "require_fresh"]
-
-
-def ancestors(roots: Iterable[Node], follow: Callable[[Node], bool] | None = None) -> list[Node]:
-    """`roots` and all nodes they are computed from, inputs before readers.
-
-    `follow` says of a node whether to go into its inputs, and to list it at all.
-    """
-    order: list[Node] = []
-    seen: set[Node] = set()
-    stack = [(root, False) for root in reversed(list(roots))]
-    while stack:
-        node, inputs_done = stack.pop()
-        if inputs_done:
-            order.append(node)
-        elif node not in seen and (follow is None or follow(node)):
-            seen.add(node)
-            stack.append((node, True))
-            stack.extend((x, False) for x in reversed(node.inputs) if x not in seen)
-    return order
-
-
-# ---- forward --------------------------------------------------------------------------
+__all__ = ["executor", "forward", "require_fresh"]
 
 
 def forward(root: Node, backend: str | Backend | None = None) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from autodiff.array import Shape
 from autodiff.program.ir import VIEWS, Instruction, Value
-from autodiff.program.place import Placement, base_of
+from autodiff.program.plan.place import Placement, base_of
 
 __all__ = ["Step", "schedule", "squeezed"]
 

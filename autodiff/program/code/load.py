@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from autodiff import forks
-from autodiff.node import Tensor
-from autodiff.program.emulate import Emulator
-from autodiff.program.lower import Code
+from autodiff.graph.node import Tensor
+from autodiff.program.code.emulate import Emulator
+from autodiff.program.code.lower import Code
 
 __all__ = ["Executor", "load", "without_collection"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterable
 
-from autodiff.program.layout import Storage
+from autodiff.program.plan.layout import Storage
 
 __all__ = ["ALIGNMENT", "plan"]
 

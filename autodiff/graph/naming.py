@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autodiff.unfinished import let_functions_go
+from autodiff.graph.unfinished import let_functions_go
 
 if TYPE_CHECKING:
-    from autodiff.node import Node
+    from autodiff.graph.node import Node
 
 __all__ = ["register_name", "summary"]
 

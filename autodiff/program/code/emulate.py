@@ -11,8 +11,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from autodiff.array import Array, is_float64
+from autodiff.program.code.lower import Code, Operand
 from autodiff.program.fused import find_op
-from autodiff.program.lower import Code, Operand
 
 __all__ = ["Emulator"]
 

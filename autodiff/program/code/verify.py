@@ -4,7 +4,7 @@
 
 :func:`verify_code` proves that flat code computes what the program says, whatever was
 decided about places, order and memory. Every element of every computed value is a number, its
-*tag* (:mod:`autodiff.program.tags`). The code is executed
+*tag* (:mod:`autodiff.program.code.tags`). The code is executed
 on memories that hold tags: whenever an instruction reads, the window that its tuple
 describes must hold the tags of the value that the program has there; whatever it writes
 becomes the tags of the value that it computes; a copy moves tags. In the end results and
@@ -25,9 +25,9 @@ import numpy as np
 
 from autodiff.array import Shape
 from autodiff.errors import VerificationError
+from autodiff.program.code.lower import Code, Meaning, Operand
+from autodiff.program.code.tags import NOTHING, Memory, TaggedValues, Tags
 from autodiff.program.ir import Instruction, Program, Value
-from autodiff.program.lower import Code, Meaning, Operand
-from autodiff.program.tags import NOTHING, Memory, TaggedValues, Tags
 from autodiff.program.wellformed import verify_program
 
 __all__ = ["verify_code", "verify_program"]

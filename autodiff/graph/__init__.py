@@ -1,0 +1,1 @@
+"""The graph: nodes and edges, wait sets, gradient sums. It knows no arithmetic."""

@@ -1,0 +1,1 @@
+"""Decisions of a program: where values lie, in which order they are computed."""
