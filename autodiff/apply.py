@@ -6,8 +6,7 @@ the method ``__autodiff_apply__``.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -19,44 +18,16 @@ from autodiff.errors import DTypeError, ShapeError
 from autodiff.op import Op
 from autodiff.refusal import refusal
 
-__all__ = ["apply", "complex_step", "plain", "public_function"]
+__all__ = ["apply", "caller", "complex_step", "plain"]
 
 
-def public_function(op: Op, function: Callable[..., Any], keywords: frozenset[str]) -> Any:
-    """The function that users call for `op`, with the name and docstring of `function`."""
-    n_operands = len(op.inputs)
+def caller(op: Op) -> Callable[..., Any]:
+    """What applies `op`, which has no attributes, to its operands."""
 
-    @functools.wraps(function)
-    def call(*operands: Any, **attributes: Any) -> Any:
-        if attributes.keys() != keywords or len(operands) != n_operands:
-            operands, attributes = _arranged(op, keywords, operands, attributes)
-        return apply(op, operands, attributes)
+    def call(*operands: Any) -> Any:
+        return apply(op, operands, {})
 
-    call.op = op  # type: ignore[attr-defined]
     return call
-
-
-def _arranged(
-    op: Op, keywords: frozenset[str], operands: tuple[Any, ...], attributes: Mapping[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Operands and attributes of a call, some operands given by name; TypeError if they fit not."""
-    names = () if op.variadic else op.inputs
-    known = keywords.union(names)
-    accepts = ", ".join([*(f"*{n}" if op.variadic else n for n in op.inputs), *sorted(keywords)])
-    for given in attributes:
-        if given not in known:
-            raise TypeError(f"{op.name}: there is no argument {given!r}; it takes ({accepts})")
-    if len(operands) > len(names) and not op.variadic:
-        raise TypeError(f"{op.name}: {len(operands)} operands are given; it takes ({accepts})")
-    for name in names[: len(operands)]:
-        if name in attributes:
-            raise TypeError(f"{op.name}: {name!r} is given twice")
-    rest = names[len(operands) :]
-    missing = [n for n in (*rest, *sorted(keywords)) if n not in attributes]
-    if missing:
-        raise TypeError(f"{op.name}: {', '.join(missing)} must be given; it takes ({accepts})")
-    found = (*operands, *(attributes[n] for n in rest))
-    return found, {k: v for k, v in attributes.items() if k in keywords}
 
 
 def apply(op: Op, inputs: Sequence[Any], attributes: dict[str, Any]) -> Any:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from autodiff.apply import public_function
+from autodiff.apply import apply, caller
 from autodiff.op import OPS, OUTPUT, BackwardRule, Example, Op, ShapeRule, broadcast_shape
 
 __all__ = ["OpFunction", "declare"]
@@ -73,6 +73,44 @@ def declare(
         OPS[name] = op
 
         keywords = frozenset(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
-        return public_function(op, function, keywords)  # type: ignore[no-any-return]
+        return _public_function(op, function, keywords)  # type: ignore[no-any-return]
 
     return decorate
+
+
+def _public_function(op: Op, function: Callable[..., Any], keywords: frozenset[str]) -> Any:
+    """The function that users call for `op`, with the name and docstring of `function`."""
+    n_operands = len(op.inputs)
+    direct = caller(op)
+
+    @functools.wraps(function)
+    def call(*operands: Any, **attributes: Any) -> Any:
+        if attributes.keys() != keywords or len(operands) != n_operands:
+            operands, attributes = _arranged(op, keywords, operands, attributes)
+        return apply(op, operands, attributes) if attributes else direct(*operands)
+
+    call.op = op  # type: ignore[attr-defined]
+    return call
+
+
+def _arranged(
+    op: Op, keywords: frozenset[str], operands: tuple[Any, ...], attributes: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Operands and attributes of a call, some operands given by name; TypeError if they fit not."""
+    names = () if op.variadic else op.inputs
+    known = keywords.union(names)
+    accepts = ", ".join([*(f"*{n}" if op.variadic else n for n in op.inputs), *sorted(keywords)])
+    for given in attributes:
+        if given not in known:
+            raise TypeError(f"{op.name}: there is no argument {given!r}; it takes ({accepts})")
+    if len(operands) > len(names) and not op.variadic:
+        raise TypeError(f"{op.name}: {len(operands)} operands are given; it takes ({accepts})")
+    for name in names[: len(operands)]:
+        if name in attributes:
+            raise TypeError(f"{op.name}: {name!r} is given twice")
+    rest = names[len(operands) :]
+    missing = [n for n in (*rest, *sorted(keywords)) if n not in attributes]
+    if missing:
+        raise TypeError(f"{op.name}: {', '.join(missing)} must be given; it takes ({accepts})")
+    found = (*operands, *(attributes[n] for n in rest))
+    return found, {k: v for k, v in attributes.items() if k in keywords}
