@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,14 +18,6 @@ reference = Reference()
 REDUCTIONS = ["sum", "mean", "max", "logsumexp", "softmax", "log_softmax"]
 LENGTHS = [*range(1, 20), 23, 31, 32, 33, 40, 127, 128, 129, 130, 200]
 COUNTS = [1, 2, 3, 7, 8, 9, 15, 16, 17, 40, 67, 100]
-
-
-@pytest.fixture(params=core.isas())
-def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    before = core.isa()
-    core.use_isa(request.param)
-    yield request.param
-    core.use_isa(before)
 
 
 def over_rows(name: str) -> BoundOp:
