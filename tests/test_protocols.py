@@ -14,7 +14,7 @@ import scipy.stats
 import autodiff
 from autodiff import Node, Tensor
 from autodiff.errors import DTypeError, GradientError, ShapeError
-from autodiff.protocols import _FUNCTIONS, _UFUNCS
+from autodiff.protocols import _SERVED
 
 BINARY = [
     operator.add,

@@ -101,7 +101,7 @@ class Recorder:
 
     def record(self, op: BoundOp, operands: Sequence[Recorded]) -> Recorded:
         """Write down one instruction. RecordingError if the op has no kernel."""
-        if op.name not in _KERNELS and op.name not in FUSED:
+        if op.name not in _KERNELS and FUSED.get(op.name) is not op.op:
             raise refusal(
                 RecordingError,
                 f"op {op.name!r} has no kernel in C and cannot be part of a compiled step",
@@ -125,7 +125,7 @@ class Recorder:
         """The instructions of the backward rules."""
         self.deriving = True
         g, z, *xs = (self.recorded(x) for x in (gradient, output, *inputs))
-        fused = slope(op.name)
+        fused = slope(op.op) if op.name in _KERNELS else None  # whose line in C has the slope too
         if fused is not None and needed[0]:
             slope_op, operands = fused
             gradients: list[Any] = [
