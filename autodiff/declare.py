@@ -12,7 +12,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from autodiff.apply import apply, caller
-from autodiff.op import OPS, OUTPUT, BackwardRule, Example, Op, ShapeRule, broadcast_shape
+from autodiff.op import (
+    OPS,
+    OUTPUT,
+    AddingRule,
+    BackwardRule,
+    Example,
+    Op,
+    ShapeRule,
+    broadcast_shape,
+)
 
 __all__ = ["OpFunction", "declare"]
 
@@ -32,6 +41,7 @@ def declare(
     backward: BackwardRule | tuple[BackwardRule | None, ...] | None,
     reads: str = "",
     shape: ShapeRule | None = None,
+    onto: AddingRule | None = None,
     examples: Sequence[Example],
 ) -> Callable[[Callable[..., Any]], OpFunction]:
     """Turn a forward rule into an op and enter it into the table.
@@ -69,6 +79,7 @@ def declare(
             variadic=variadic,
             examples=tuple(examples),
             formula=formula,
+            onto=onto,
         )
         OPS[name] = op
 

@@ -27,6 +27,8 @@ __all__ = ["OPS", "OUTPUT", "BoundOp", "Example", "Op", "Sample", "broadcast_sha
 ForwardRule = Callable[..., Any]
 # backward(gradient, output, *inputs, **attributes) -> gradient of one input
 BackwardRule = Callable[..., Any]
+# onto(total, gradient, output, *inputs, **attributes): adds an input's gradient onto `total`
+AddingRule = Callable[..., None]
 # shape(*shapes, **attributes) -> shape of the output, or ShapeError
 ShapeRule = Callable[..., Shape]
 
@@ -89,6 +91,9 @@ class Op:
     reads : what the *values* of backward depend on: "z" and input names.
     elementwise : one output element needs one element of each input.
     variadic : takes any number of inputs.
+    onto : for ops whose gradient of the first input is zero but for a part (a slice, rows):
+        ``onto(total, g, z, *inputs, **attributes)`` adds it onto an array, in place. An op that
+        has one is `sparse`: its gradients are added where they belong, and no full array is made.
     examples : see :class:`Example`.
     formula : the first line of the docstring.
     """
@@ -103,9 +108,12 @@ class Op:
     variadic: bool
     examples: tuple[Example, ...]
     formula: str
+    onto: AddingRule | None = None
+    sparse: bool = field(init=False)
     _bare: BoundOp = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "sparse", self.onto is not None)
         object.__setattr__(self, "_bare", BoundOp(self, {}))
 
     def __repr__(self) -> str:
