@@ -278,9 +278,14 @@ def _getitem_backward(g: Any, z: Any, x: Any, *, index: Index) -> Any:
     return _scatter_slice(g, index=index, shape=x.shape)
 
 
+def _add_slice(total: Any, g: Any, z: Any, x: Any, *, index: Index) -> None:
+    total[to_numpy(index)] += g
+
+
 @declare(
     shape=lambda x, *, index: indexed_shape(x, index),
     backward=_getitem_backward,
+    onto=_add_slice,
     examples=[
         Example((Sample((3, 4)),), {"index": ((0, 3, 1), (1, 3, 1))}),
         Example((Sample((5, 4)),), {"index": ((4, -1, -2), 2)}),
@@ -384,9 +389,18 @@ def _take_backward(g: Any, z: Any, x: Any, rows: Any) -> Any:
     return _scatter_rows(g, rows, n_rows=x.shape[0])
 
 
+def _add_rows(total: Any, g: Any, z: Any, x: Any, rows: Any) -> None:
+    numbers = _row_numbers("take", rows, len(total)).reshape(-1) % max(1, len(total))
+    once, which = np.unique(numbers, return_inverse=True)
+    sums = np.zeros((once.size, *total.shape[1:]), dtype=g.dtype)
+    np.add.at(sums, which, g.reshape(numbers.size, *total.shape[1:]))
+    total[once] += sums
+
+
 @declare(
     shape=_take_shape,
     backward=(_take_backward, None),
+    onto=_add_rows,
     reads="rows",
     examples=[
         Example((Sample((4, 3)), Sample((6,), 0, 4, "integer"))),
