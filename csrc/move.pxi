@@ -214,6 +214,20 @@ cdef class Concat(Kernel):
         return gx
 
 
+cdef ptrdiff_t numbers_between(ptrdiff_t start, ptrdiff_t stop, ptrdiff_t step) except -1:
+    """How many numbers there are in range(start, stop, step)."""
+    cdef size_t count, size
+    if step == 0:
+        raise ValueError("a step of 0")
+    if stop == start or (stop > start) != (step > 0):
+        return 0
+    size = <size_t>step if step > 0 else -<size_t>step
+    count = (<size_t>stop - <size_t>start if step > 0 else <size_t>start - <size_t>stop) - 1
+    if <ptrdiff_t>(count // size + 1) <= 0:
+        raise OverflowError("too many numbers")
+    return count // size + 1
+
+
 cdef class Slice(Kernel):
     """getitem and scatter_slice: what one does the other undoes."""
 
@@ -229,16 +243,20 @@ cdef class Slice(Kernel):
 
     def __cinit__(self, bint scatters, attributes):
         self.scatters = scatters
-        if len(attributes["index"]) > AD_MAX_AXES:
+        cdef tuple index = attributes["index"]
+        if len(index) > AD_MAX_AXES:
             raise TypeError("too many indices")
-        for item in attributes["index"]:
+        for item in index:
             if item is None:
                 self.source[self.axes] = -1
                 self.axes += 1
                 continue
             if isinstance(item, tuple):
-                self.start[self.items], _, self.step[self.items] = item
-                self.count[self.items] = len(range(*item))
+                start, stop, step = item
+                self.start[self.items] = start
+                self.count[self.items] = numbers_between(start, stop, step)
+                # One number: its step may be too long for C to multiply.
+                self.step[self.items] = step if self.count[self.items] > 1 else 1
                 self.source[self.axes] = self.items
                 self.axes += 1
             else:

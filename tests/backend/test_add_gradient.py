@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -95,6 +96,20 @@ def test_slices(index: tuple[Any, ...], executor: Any, rng: np.random.Generator)
         x = rng.normal(size=shape)
         bound = OPS["getitem"].bind(index=normalise_index(shape, index))
         compare(executor, bound, (x,), rng.normal(size=x[index].shape))
+
+
+@pytest.mark.parametrize("step", [1, 2, 7, -1, -3, 2**63 - 1, 1 - 2**63, -(2**63)])
+def test_ranges_of_any_length(step: int, rng: np.random.Generator) -> None:
+    x = rng.normal(size=(5, 2))
+    ends = [0, 1, 4, 5, -1, 2**63 - 1, -(2**63), -(2**63) + 1]
+    for start, stop in itertools.product(ends, ends):
+        taken = range(start, stop, step)
+        bound = OPS["getitem"].bind(index=((start, stop, step), (0, 2, 1)))
+        if not taken or (0 <= taken[0] < 5 and 0 <= taken[-1] < 5):
+            compare(core, bound, (x,), rng.normal(size=(len(taken), 2)))
+        else:
+            with pytest.raises((TypeError, OverflowError), match=r"fit|too many"):
+                core.forward(bound, (x,))
 
 
 def test_slices_of_scalars_and_long_ones(executor: Any, rng: np.random.Generator) -> None:
