@@ -41,6 +41,8 @@ __all__ = [
 ForwardRule = Callable[..., Any]
 # backward(gradient, output, *inputs, **attributes) -> gradient of one input
 BackwardRule = Callable[..., Any]
+# onto(total, gradient, output, *inputs, **attributes): adds an input's gradient onto `total`
+AddingRule = Callable[..., None]
 # shape(*shapes, **attributes) -> shape of the output, or ShapeError
 ShapeRule = Callable[..., Shape]
 # arguments(name, *arguments as users give them) -> (operands, attributes), or (result, None)
@@ -129,7 +131,8 @@ class Op:
     moves : computes nothing: elements of its output are elements of its inputs, or 0; which ones
         follows from shapes and attributes.
     view : moves, and may be no work at all in a program: a way to look at its input.
-    sparse : the gradients of its inputs are 0 but for a part.
+    onto : for ops whose gradient of the first input is 0 but for a part (a slice, rows):
+        ``onto(total, g, z, *inputs, **attributes)`` adds it onto an array, in place.
     identity : ``identity(emitter, bound, inputs)``: what a program knows of it without computing.
     empty : examples without elements, besides those that follow from `examples`.
     """
@@ -151,7 +154,7 @@ class Op:
     cost: float = 1.0
     moves: bool = False
     view: bool = False
-    sparse: bool = False
+    onto: AddingRule | None = None
     identity: Identity | None = None
     empty: tuple[Example, ...] = ()
     attributes: tuple[str, ...] = ()
@@ -166,6 +169,11 @@ class Op:
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         return _op_by_name, (self.name,)
+
+    @property
+    def sparse(self) -> bool:
+        """Whether its gradients are added where they belong, and no full array is made."""
+        return self.onto is not None
 
     def bind(self, **attributes: Any) -> BoundOp:
         """This op with its attributes: the same object for the same ones, as far as it is kept."""

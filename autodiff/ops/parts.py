@@ -209,6 +209,10 @@ def _getitem_backward(g: Any, z: Any, x: Any, *, index: Index) -> Any:
     return scatter_slice.normal(g, index=index, shape=x.shape)
 
 
+def _add_slice(total: Any, g: Any, z: Any, x: Any, *, index: Index) -> None:
+    total[to_numpy(index)] += g
+
+
 def _getitem_identity(e: Any, bound: BoundOp, inputs: Any) -> Any:
     (x,) = inputs
     index = bound.attributes["index"]
@@ -253,7 +257,7 @@ def _index(shape: Shape, at: Any) -> dict[str, Any]:
     backward=_getitem_backward,
     moves=True,
     view=True,
-    sparse=True,
+    onto=_add_slice,
     identity=_getitem_identity,
     examples=[
         Example((Sample((3, 4)),), {"index": ((0, 3, 1), (1, 3, 1))}),

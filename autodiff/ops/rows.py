@@ -56,13 +56,21 @@ def _take_backward(g: Any, z: Any, x: Any, rows: Any) -> Any:
     return scatter_rows.normal(g, rows, n_rows=x.shape[0])
 
 
+def _add_rows(total: Any, g: Any, z: Any, x: Any, rows: Any) -> None:
+    numbers = _row_numbers("take", rows, len(total)).reshape(-1) % max(1, len(total))
+    once, which = np.unique(numbers, return_inverse=True)
+    sums = np.zeros((once.size, *total.shape[1:]), dtype=g.dtype)
+    np.add.at(sums, which, g.reshape(numbers.size, *total.shape[1:]))
+    total[once] += sums
+
+
 @declare(
     arguments=_take_arguments,
     shape=_take_shape,
     backward=(_take_backward, None),
     reads="rows",
     ulps=0.0,
-    sparse=True,
+    onto=_add_rows,
     examples=[
         Example((Sample((4, 3)), Sample((6,), 0, 4, "integer"))),
         Example((Sample((4, 2, 3)), Sample((2, 2), -4, 4, "integer"))),

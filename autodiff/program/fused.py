@@ -13,8 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from autodiff.op import OUTPUT
-from autodiff.op import OPS, BoundOp, Op, broadcast_shape
+from autodiff.op import OPS, OUTPUT, BoundOp, Op, broadcast_shape
 from autodiff.operators import Operators
 
 __all__ = ["FUSED", "MULTIPLY_ADD", "MULTIPLY_SUBTRACT", "PRODUCT_ADD", "find_op", "slope"]

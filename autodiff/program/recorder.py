@@ -138,3 +138,17 @@ class Recorder:
             ]
         self.deriving = False
         return gradients
+
+    def add_gradient(
+        self,
+        op: BoundOp,
+        position: int,
+        gradient: Any,
+        output: Any,
+        inputs: Sequence[Any],
+        total: Any,
+    ) -> Any:
+        """The instructions of the rule, and an addition."""
+        needed = [i == position for i in range(len(inputs))]
+        g = self.backward(op, gradient, output, inputs, needed)[position]
+        return total if g is None else self.forward(OPS["add"].bind(), (total, g))
