@@ -68,7 +68,7 @@ def _of_usual_items(shape: Shape, index: Any) -> Index | None:
     if n_items > len(shape):
         return None
     normal: list[Item] = []
-    for item, size in zip(items, shape):  # noqa: B905: the rest is taken whole
+    for item, size in zip(items, shape):  # noqa: B905 - the rest is whole
         if type(item) is int and -size <= item < size:
             normal.append(item if item >= 0 else item + size)
         elif type(item) is slice and item.step is None:
