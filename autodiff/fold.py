@@ -180,7 +180,8 @@ class _Finder:
 
 def _kind(node: Node) -> Any:
     assert node.op is not None
-    op = node.op.name if node.op.name == "getitem" else node.op.key()
+    # Each step reads a part of its own; which one is no difference of kind.
+    op = node.op.name if node.op.op.sparse else node.op.key()
     return op, node.shape, tuple(x.shape for x in node.inputs)
 
 

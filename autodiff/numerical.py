@@ -80,7 +80,7 @@ class Evaluation:
 
     def _apply(self, node: Node, changed: Mapping[Node, Any]) -> Any:
         assert node.op is not None
-        if node.typename == "stop_gradient":
+        if node.op.op.moves and not any(node.op.op.backward):  # it stops gradients
             changed = {}
         inputs = [changed.get(x, self.values[x]) for x in node.inputs]
         if not any(map(np.iscomplexobj, inputs)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import inspect
 import os
@@ -169,6 +170,28 @@ def test_a_name_of_numpys_is_served_once() -> None:
 
     assert set(OPS) == taken
     assert NAMES["numpy.exp"] is autodiff.exp
+
+
+def compared_names(path: Path) -> list[str]:
+    """Names of ops that the file compares something with."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        for side in [node.left, *node.comparators] if isinstance(node, ast.Compare) else []:
+            items = side.elts if isinstance(side, (ast.Tuple, ast.Set, ast.List)) else [side]
+            found += [x.value for x in items if isinstance(x, ast.Constant) and x.value in OPS]
+    return found
+
+
+def test_nobody_asks_for_an_op_by_its_name() -> None:
+    """Outside of ops/ and of what programs are made by; nn/ has "sum" and "mean" as arguments."""
+    package = Path(autodiff.__file__).parent
+    rooms = ("ops", "program", "nn")
+    found = {
+        path.name: compared_names(path)
+        for path in package.rglob("*.py")
+        if path.relative_to(package).parts[0] not in rooms and compared_names(path)
+    }
+    assert found == {"check.py": ["log_softmax"]}  # whose gradient cancels
 
 
 # ---- ops of anybody's -----------------------------------------------------------------
