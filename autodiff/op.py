@@ -134,7 +134,7 @@ class Op:
     onto : for ops whose gradient of the first input is 0 but for a part (a slice, rows):
         ``onto(total, g, z, *inputs, **attributes)`` adds it onto an array, in place.
     identity : ``identity(emitter, bound, inputs)``: what a program knows of it without computing.
-    empty : examples without elements, besides those that follow from `examples`.
+    empty : examples without elements, of an op that is not elementwise.
     """
 
     name: str

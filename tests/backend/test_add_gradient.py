@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from table import EXAMPLES
 
 import autodiff
 import autodiff.ops
@@ -57,13 +58,6 @@ def compare(executor: Any, bound: BoundOp, inputs: Sequence[np.ndarray], g: np.n
         np.testing.assert_array_equal(bits(found), bits(expected))
         for now, before in zip(given, kept, strict=True):
             np.testing.assert_array_equal(bits(now), bits(before))
-
-
-EXAMPLES = [
-    pytest.param(op, example, id=f"{op.name}-{k}")
-    for op in OPS.values()
-    for k, example in enumerate(op.examples)
-]
 
 
 @pytest.mark.parametrize(("op", "example"), EXAMPLES)
