@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Concatenate, ParamSpec, Protocol, overload
 
 from autodiff.apply import apply, caller
 from autodiff.op import (
@@ -26,11 +26,13 @@ from autodiff.op import (
 
 __all__ = ["NAMES", "OpFunction", "declare", "numpy_name"]
 
+P = ParamSpec("P")
+
 NAMES: dict[str, Callable[..., Any]] = {}
 """What serves a function of NumPy's when it is given a node, by its dotted name."""
 
 
-class OpFunction(Protocol):
+class OpFunction(Protocol[P]):
     """The public function of an op: call it with arrays or nodes; `op` is the record.
 
     normal : the same for operands and attributes in normal form, which are not looked at again.
@@ -39,9 +41,33 @@ class OpFunction(Protocol):
     op: Op
     normal: Callable[..., Any]
 
-    def __call__(self, *inputs: Any, **attributes: Any) -> Any:
+    def __call__(self, *arguments: P.args, **named: P.kwargs) -> Any:
         """Apply the op."""
         ...
+
+
+@overload
+def declare(
+    *,
+    backward: BackwardRule | tuple[BackwardRule | None, ...] | None,
+    reads: str = "",
+    shape: ShapeRule | None = None,
+    examples: Sequence[Example],
+    arguments: Callable[Concatenate[str, P], Any],
+    **facts: Any,
+) -> Callable[[Callable[..., Any]], OpFunction[P]]: ...
+
+
+@overload
+def declare(
+    *,
+    backward: BackwardRule | tuple[BackwardRule | None, ...] | None,
+    reads: str = "",
+    shape: ShapeRule | None = None,
+    examples: Sequence[Example],
+    arguments: None = None,
+    **facts: Any,
+) -> Callable[[Callable[P, Any]], OpFunction[P]]: ...
 
 
 def declare(
@@ -51,7 +77,7 @@ def declare(
     shape: ShapeRule | None = None,
     examples: Sequence[Example],
     **facts: Any,
-) -> Callable[[Callable[..., Any]], OpFunction]:
+) -> Callable[[Callable[..., Any]], OpFunction[...]]:
     """Turn a forward rule into an op and enter it into the table.
 
     Positional parameters of the function are inputs, keyword-only ones attributes. Without a
@@ -66,7 +92,7 @@ def declare(
         If the name is taken, or rules and parameters do not match.
     """
 
-    def decorate(function: Callable[..., Any]) -> OpFunction:
+    def decorate(function: Callable[..., Any]) -> OpFunction[...]:
         parameters = inspect.signature(function).parameters.values()
         variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         inputs = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)

@@ -204,6 +204,17 @@ class Op:
         """The backward rule of input `position`, or None if it gets no gradient."""
         return self.backward[0 if self.variadic else position]
 
+    def into_domain(self, position: int, x: Array) -> Array:
+        """Numbers of the domain of input `position`, as many as there are in `x`."""
+        low, high = self.domain[position] if self.domain else (-math.inf, math.inf)
+        if math.isfinite(low) and math.isfinite(high):
+            x = low + (high - low) * (0.5 + 0.5 * np.tanh(x))
+        elif math.isfinite(low):
+            x = low + np.abs(x - low)
+        elif math.isfinite(high):
+            x = high - np.abs(high - x)
+        return np.asarray(x)
+
     def input_name(self, position: int) -> str:
         """What error messages call input `position`."""
         return f"{self.inputs[0]}[{position}]" if self.variadic else self.inputs[position]

@@ -50,7 +50,7 @@ class Protocols:
         return np.array(self.value, dtype=dtype)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        served = _served(ufunc)
+        served = _SERVED.get(ufunc) or _served(ufunc)
         if served is None or method != "__call__" or options:
             call = _ufunc_name(ufunc) + ("" if method == "__call__" else f".{method}")
             raise without_op(call, options)
@@ -59,7 +59,7 @@ class Protocols:
     def __array_function__(
         self, function: Callable[..., Any], types: Any, inputs: Sequence[Any], options: Any
     ) -> Any:
-        served = _served(function)
+        served = _SERVED.get(function) or _served(function)
         if served is None:
             raise without_op(_function_name(function))
         given: dict[str, Any] = {}

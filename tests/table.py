@@ -65,15 +65,7 @@ def drawn(op: Op, shapes: Sequence[tuple[int, ...]], rng: np.random.Generator) -
         if sample.kind in ("boolean", "integer"):
             arrays.append(dataclasses.replace(sample, shape=shape).draw(rng))
             continue
-        x = np.asarray(rng.normal(size=shape) * 3.0)
-        low, high = op.domain[i] if op.domain else (-np.inf, np.inf)
-        if np.isfinite([low, high]).all():
-            x = low + (high - low) * (0.5 + 0.5 * np.tanh(x))
-        elif np.isfinite(low):
-            x = low + np.abs(x - low)
-        elif np.isfinite(high):
-            x = high - np.abs(x - high)
-        arrays.append(np.asarray(x))
+        arrays.append(op.into_domain(i, np.asarray(rng.normal(size=shape) * 3.0)))
     return arrays
 
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from autodiff.declare import numpy_name
 from autodiff.ops.arguments import axes_of
-from autodiff.ops.elementwise import divide, greater, greater_equal, where
+from autodiff.ops.arithmetic import divide
+from autodiff.ops.elementwise import greater, greater_equal, where
 from autodiff.ops.parts import concat, split
 from autodiff.ops.shape import reshape
 from autodiff.refusal import without_op

@@ -1,4 +1,4 @@
-"""Elementwise ops: arithmetic, functions of one variable, choices between values.
+"""Elementwise ops: functions of one variable, choices between values, comparisons.
 
 Operands broadcast as NumPy's do. The formulas are the stable ones: none overflows on the
 way to a result that is representable. Rules use ``.real`` in comparisons, so that they
@@ -7,254 +7,39 @@ also run on complex numbers (a complex step does not change which branch is take
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from autodiff.array import as_float64, is_operand
 from autodiff.declare import declare, numpy_name
 from autodiff.op import BoundOp, Example, Sample
+from autodiff.ops.arithmetic import subtract
+from autodiff.ops.examples import binary, unary
 
 __all__ = [
     "abs",
-    "add",
     "cos",
-    "divide",
     "equal",
     "exp",
     "expm1",
-    "float_power",
     "greater",
     "greater_equal",
     "log",
     "log1p",
     "maximum",
     "minimum",
-    "multiply",
-    "negative",
     "not_equal",
-    "power",
     "relu",
     "sigmoid",
     "sign",
     "sin",
     "softplus",
     "sqrt",
-    "square",
     "stop_gradient",
-    "subtract",
     "tanh",
     "where",
 ]
-
-
-INF = float("inf")
-
-
-def _unary(low: float = -2.0, high: float = 2.0, kind: str = "real") -> list[Example]:
-    return [Example((Sample(shape, low, high, kind),)) for shape in [(3, 4), (5,), ()]]
-
-
-def _binary(low: float = -2.0, high: float = 2.0, kind: str = "real") -> list[Example]:
-    shapes = [((3, 4), (3, 4)), ((3, 4), (4,)), ((3, 1), (1, 4)), ((), (2, 3)), ((2, 3), ())]
-    return [Example((Sample(x, -2.0, 2.0, kind), Sample(y, low, high, kind))) for x, y in shapes]
-
-
-# ---- arithmetic -----------------------------------------------------------------------
-# The identities are asked by the passes of programs; `e` is what emits instructions there.
-
-
-def _add_identity(e: Any, bound: BoundOp, inputs: Any) -> Any:
-    x, y = inputs
-    if e.is_constant(y, 0.0) and len(y.shape) <= len(x.shape) and y.size <= 1:
-        return x
-    if e.is_constant(x, 0.0) and len(x.shape) <= len(y.shape) and x.size <= 1:
-        return y
-    return None
-
-
-def _subtract_identity(e: Any, bound: BoundOp, inputs: Any) -> Any:
-    x, y = inputs
-    return x if e.is_constant(y, 0.0) and y.shape == () else None
-
-
-def _multiply_identity(e: Any, bound: BoundOp, inputs: Any) -> Any:
-    x, y = inputs
-    shape = bound.shape(x.shape, y.shape)
-    if e.is_constant(y, 1.0) and x.shape == shape:
-        return x
-    if e.is_constant(x, 1.0) and y.shape == shape:
-        return y
-    return None
-
-
-def _divide_identity(e: Any, bound: BoundOp, inputs: Any) -> Any:
-    x, y = inputs
-    return x if e.is_constant(y, 1.0) and y.shape == () else None
-
-
-def _negative_identity(e: Any, bound: BoundOp, inputs: Any) -> Any:
-    return inputs[0].inputs[0] if inputs[0].op == bound.name else None
-
-
-def _stop_gradient_identity(e: Any, bound: BoundOp, inputs: Any) -> Any:
-    return inputs[0]
-
-
-@declare(
-    numpy=("numpy.add",),
-    identity=_add_identity,
-    backward=(lambda g, z, x, y: g, lambda g, z, x, y: g),
-    examples=_binary(),
-)
-def add(x: Any, y: Any) -> Any:
-    """z = x + y."""
-    return x + y
-
-
-@declare(
-    numpy=("numpy.subtract",),
-    identity=_subtract_identity,
-    backward=(lambda g, z, x, y: g, lambda g, z, x, y: -g),
-    examples=_binary(),
-)
-def subtract(x: Any, y: Any) -> Any:
-    """z = x - y."""
-    return x - y
-
-
-@declare(
-    numpy=("numpy.multiply",),
-    identity=_multiply_identity,
-    backward=(lambda g, z, x, y: g * y, lambda g, z, x, y: g * x),
-    reads="x y",
-    examples=_binary(),
-)
-def multiply(x: Any, y: Any) -> Any:
-    """z = x y, element by element."""
-    return x * y
-
-
-@declare(
-    numpy=("numpy.divide",),
-    cost=3.0,
-    identity=_divide_identity,
-    backward=(lambda g, z, x, y: g / y, lambda g, z, x, y: -(g * z / y)),
-    reads="z y",
-    examples=_binary(0.5, 2.0),
-)
-def divide(x: Any, y: Any) -> Any:
-    """z = x / y."""
-    return x / y
-
-
-@declare(
-    numpy=("numpy.negative",),
-    identity=_negative_identity,
-    backward=lambda g, z, x: -g,
-    examples=_unary(),
-)
-def negative(x: Any) -> Any:
-    """z = -x."""
-    return -x
-
-
-@declare(
-    numpy=("numpy.square",), backward=lambda g, z, x: g * (x + x), reads="x", examples=_unary()
-)
-def square(x: Any) -> Any:
-    """z = x²."""
-    return x * x
-
-
-# ---- powers ---------------------------------------------------------------------------
-# x^0 is the constant 1, also at 0, where its slope 0 x^-1 would be 0 · inf: chosen, not multiplied.
-
-
-def _power_arguments(name: str, x: Any, exponent: Any) -> Any:
-    if is_operand(exponent) or isinstance(exponent, (list, tuple)):
-        return float_power(x, exponent), None  # which knows what to do with lists of nodes
-    p = as_float64(exponent, f"{name}: the exponent")
-    if p.ndim:
-        return float_power(x, p), None
-    return (square(x), None) if p == 2.0 else ((x,), {"exponent": float(p)})
-
-
-def _power_backward(g: Any, z: Any, x: Any, *, exponent: float) -> Any:
-    if exponent == 0.0:
-        return where(0.0, g, 0.0)
-    return g * (exponent * power(x, exponent - 1.0))
-
-
-@declare(
-    numpy=("numpy.power", "numpy.float_power"),
-    arguments=_power_arguments,
-    ulps=1.0,
-    domain=((0.0, INF),),
-    cost=50.0,
-    backward=_power_backward,
-    reads="x",
-    examples=[
-        Example((Sample((3, 4), 0.3, 2.0),), {"exponent": 2.5}),
-        Example((Sample((3, 4), -2.0, 2.0),), {"exponent": 3.0}),
-        Example((Sample((5,), 0.5, 2.0),), {"exponent": -1.0}),
-        Example((Sample((5,), -2.0, 2.0),), {"exponent": 0.0}),
-    ],
-)
-def power(x: Any, *, exponent: float) -> Any:
-    """z = x^p; NaN for x < 0 and p not an integer.
-
-    exponent : a number, an array or a node, which then gets its gradient too: see
-        :func:`float_power`.
-    """
-    return _complex_power(x, exponent) if np.iscomplexobj(x) else x**exponent
-
-
-def _float_power_gx(g: Any, z: Any, x: Any, exponent: Any) -> Any:
-    # Where p = 0 the slope is 0. Only where it would not come out so (1/x or g infinite or NaN) are
-    # g and x replaced: elsewhere the derivative by p of this rule is still needed.
-    safe = equal(where(equal(exponent, 0.0), 0.0 * (g + 1.0 / x), 0.0), 0.0)
-    return where(safe, g, 0.0) * (exponent * float_power(where(safe, x, 1.0), exponent - 1.0))
-
-
-def _float_power_gp(g: Any, z: Any, x: Any, exponent: Any) -> Any:
-    # z ln x, with its limit 0 where x = 0 and p >= 0, and where x^p has gone to 0; NaN for x < 0.
-    flat = where(equal(x, 0.0), greater_equal(1.0, z * z), equal(z, 0.0) * greater(x, 0.0))
-    return where(flat, 0.0, g) * (where(flat, 0.0, z) * log(where(flat, 1.0, x)))
-
-
-@declare(
-    ulps=1.0,
-    domain=((0.0, INF), (-INF, INF)),
-    cost=50.0,
-    backward=(_float_power_gx, _float_power_gp),
-    reads="z x exponent",
-    examples=[
-        Example((Sample(x, 0.3, 2.0), Sample(p, -2.0, 3.0)))
-        for x, p in [((3, 4), (3, 4)), ((3, 4), (4,)), ((3, 1), (1, 4)), ((), (2, 3)), ((2, 3), ())]
-    ],
-)
-def float_power(x: Any, exponent: Any) -> Any:
-    """z = x^p, element by element; NaN for x < 0 and p not an integer.
-
-    The gradient of p is z ln x: 0 at x = 0 for p >= 0, and NaN for x < 0, where x^p is defined at
-    single points only.
-    """
-    complex_ = np.iscomplexobj(x) or np.iscomplexobj(exponent)
-    return _complex_power(x, exponent) if complex_ else np.power(x, exponent)
-
-
-def _complex_power(x: Any, p: Any) -> Any:
-    """Whole powers by squaring, since e^(p ln x) turns rounding errors of Re z into Im z."""
-    x, p = np.broadcast_arrays(np.asarray(x, np.complex128), p)
-    whole = (p.imag == 0.0) & (p.real == np.rint(p.real)) & (np.abs(p.real) < 2.0**31)
-    left = np.where(whole, np.abs(p.real), 0.0).astype(np.int64)
-    z, square_ = np.ones(x.shape, np.complex128), x
-    while left.any():
-        z = np.where(left & 1, z * square_, z)
-        left >>= 1
-        square_ = square_ * square_ if left.any() else square_
-    return np.where(whole, np.where(p.real < 0.0, 1.0 / z, z), np.power(x, p))
 
 
 # ---- functions of one variable --------------------------------------------------------
@@ -266,7 +51,7 @@ def _complex_power(x: Any, p: Any) -> Any:
     cost=5.0,
     backward=lambda g, z, x: g * z,
     reads="z",
-    examples=_unary(),
+    examples=unary(),
 )
 def exp(x: Any) -> Any:
     """z = e^x."""
@@ -276,11 +61,11 @@ def exp(x: Any) -> Any:
 @declare(
     numpy=("numpy.log",),
     ulps=1.0,
-    domain=((0.0, INF),),
+    domain=((0.0, math.inf),),
     cost=6.0,
     backward=lambda g, z, x: g / x,
     reads="x",
-    examples=_unary(0.2, 3.0),
+    examples=unary(0.2, 3.0),
 )
 def log(x: Any) -> Any:
     """z = ln x."""
@@ -290,11 +75,11 @@ def log(x: Any) -> Any:
 @declare(
     numpy=("numpy.log1p",),
     ulps=1.0,
-    domain=((-1.0, INF),),
+    domain=((-1.0, math.inf),),
     cost=8.0,
     backward=lambda g, z, x: g / (1.0 + x),
     reads="x",
-    examples=_unary(-0.7, 3.0),
+    examples=unary(-0.7, 3.0),
 )
 def log1p(x: Any) -> Any:
     """z = ln(1 + x), exact for small x."""
@@ -307,7 +92,7 @@ def log1p(x: Any) -> Any:
     cost=8.0,
     backward=lambda g, z, x: g * (z + 1.0),
     reads="z",
-    examples=_unary(),
+    examples=unary(),
 )
 def expm1(x: Any) -> Any:
     """z = e^x - 1, exact for small x."""
@@ -316,11 +101,11 @@ def expm1(x: Any) -> Any:
 
 @declare(
     numpy=("numpy.sqrt",),
-    domain=((0.0, INF),),
+    domain=((0.0, math.inf),),
     cost=4.0,
     backward=lambda g, z, x: 0.5 * g / z,
     reads="z",
-    examples=_unary(0.2, 3.0),
+    examples=unary(0.2, 3.0),
 )
 def sqrt(x: Any) -> Any:
     """z = √x."""
@@ -332,7 +117,7 @@ def _sin_backward(g: Any, z: Any, x: Any) -> Any:
 
 
 @declare(
-    numpy=("numpy.sin",), ulps=1.0, cost=10.0, backward=_sin_backward, reads="x", examples=_unary()
+    numpy=("numpy.sin",), ulps=1.0, cost=10.0, backward=_sin_backward, reads="x", examples=unary()
 )
 def sin(x: Any) -> Any:
     """z = sin x."""
@@ -345,7 +130,7 @@ def sin(x: Any) -> Any:
     cost=10.0,
     backward=lambda g, z, x: -(g * sin(x)),
     reads="x",
-    examples=_unary(),
+    examples=unary(),
 )
 def cos(x: Any) -> Any:
     """z = cos x."""
@@ -358,7 +143,7 @@ def cos(x: Any) -> Any:
     cost=7.0,
     backward=lambda g, z, x: g * (1.0 - z * z),
     reads="z",
-    examples=_unary(),
+    examples=unary(),
 )
 def tanh(x: Any) -> Any:
     """z = tanh x."""
@@ -371,7 +156,7 @@ def tanh(x: Any) -> Any:
     cost=7.0,
     backward=lambda g, z, x: g * (z * (1.0 - z)),
     reads="z",
-    examples=_unary(-4.0, 4.0),
+    examples=unary(-4.0, 4.0),
 )
 def sigmoid(x: Any) -> Any:
     """z = 1 / (1 + e^-x), without overflow for large |x|."""
@@ -384,7 +169,7 @@ def sigmoid(x: Any) -> Any:
     cost=12.0,
     backward=lambda g, z, x: g * sigmoid(x),
     reads="x",
-    examples=_unary(-4.0, 4.0),
+    examples=unary(-4.0, 4.0),
 )
 def softplus(x: Any) -> Any:
     """z = ln(1 + e^x) = max(x, 0) + ln(1 + e^-|x|)."""
@@ -395,7 +180,7 @@ def _relu_backward(g: Any, z: Any, x: Any) -> Any:
     return where(greater(z, 0.0), g, 0.0)
 
 
-@declare(backward=_relu_backward, reads="z", examples=_unary(kind="distinct"))
+@declare(backward=_relu_backward, reads="z", examples=unary(kind="distinct"))
 def relu(x: Any) -> Any:
     """z = max(x, 0), with gradient 0 at x = 0; NaN stays NaN."""
     return np.where(x.real <= 0.0, 0.0, x)
@@ -409,7 +194,7 @@ def _abs_backward(g: Any, z: Any, x: Any) -> Any:
     numpy=("numpy.absolute", "numpy.fabs"),
     backward=_abs_backward,
     reads="x",
-    examples=_unary(kind="distinct"),
+    examples=unary(kind="distinct"),
 )
 def abs(x: Any) -> Any:
     """z = |x|, with gradient 0 at x = 0."""
@@ -434,7 +219,7 @@ def _share(g: Any, x: Any, y: Any) -> Any:
     numpy=("numpy.maximum",),
     backward=(lambda g, z, x, y: _share(g, x, y), lambda g, z, x, y: _share(g, y, x)),
     reads="x y",
-    examples=_binary(kind="distinct"),
+    examples=binary(kind="distinct"),
 )
 def maximum(x: Any, y: Any) -> Any:
     """z = max(x, y), element by element; NaN if either is NaN."""
@@ -445,7 +230,7 @@ def maximum(x: Any, y: Any) -> Any:
     numpy=("numpy.minimum",),
     backward=(lambda g, z, x, y: _share(g, y, x), lambda g, z, x, y: _share(g, x, y)),
     reads="x y",
-    examples=_binary(kind="distinct"),
+    examples=binary(kind="distinct"),
 )
 def minimum(x: Any, y: Any) -> Any:
     """z = min(x, y), element by element; NaN if either is NaN."""
@@ -476,25 +261,25 @@ def where(condition: Any, x: Any, y: Any) -> Any:
 # ---- comparisons: 1.0 or 0.0, without gradient ----------------------------------------
 
 
-@declare(numpy=("numpy.sign",), backward=None, examples=_unary(kind="distinct"))
+@declare(numpy=("numpy.sign",), backward=None, examples=unary(kind="distinct"))
 def sign(x: Any) -> Any:
     """z = -1, 0 or 1, the sign of x; no gradient."""
     return np.sign(x.real)
 
 
-@declare(numpy=("numpy.greater",), backward=(None, None), examples=_binary())
+@declare(numpy=("numpy.greater",), backward=(None, None), examples=binary())
 def greater(x: Any, y: Any) -> Any:
     """z = 1 where x > y, else 0; no gradient."""
     return (x.real > y.real).astype(np.float64)
 
 
-@declare(numpy=("numpy.greater_equal",), backward=(None, None), examples=_binary())
+@declare(numpy=("numpy.greater_equal",), backward=(None, None), examples=binary())
 def greater_equal(x: Any, y: Any) -> Any:
     """z = 1 where x >= y, else 0; no gradient."""
     return (x.real >= y.real).astype(np.float64)
 
 
-@declare(numpy=("numpy.equal",), backward=(None, None), examples=_binary())
+@declare(numpy=("numpy.equal",), backward=(None, None), examples=binary())
 def equal(x: Any, y: Any) -> Any:
     """z = 1 where x = y, else 0; no gradient."""
     return (x.real == y.real).astype(np.float64)
@@ -506,7 +291,11 @@ def not_equal(x: Any, y: Any) -> Any:
     return subtract(1.0, equal(x, y))
 
 
-@declare(identity=_stop_gradient_identity, backward=None, examples=_unary(), moves=True)
+def _stop_gradient_identity(e: Any, bound: BoundOp, inputs: Any) -> Any:
+    return inputs[0]
+
+
+@declare(identity=_stop_gradient_identity, backward=None, examples=unary(), moves=True)
 def stop_gradient(x: Any) -> Any:
     """z = x, but no gradient passes."""
     return x

@@ -7,6 +7,7 @@ an integer drops its axis; (start, stop, step) are the arguments of ``range``, s
 
 from __future__ import annotations
 
+import functools
 from typing import Any, TypeAlias
 
 from autodiff.array import Shape
@@ -19,6 +20,7 @@ Item: TypeAlias = int | tuple[int, int, int] | None
 Index: TypeAlias = tuple[Item, ...]
 
 
+@functools.lru_cache(maxsize=1024)
 def whole_index(shape: Shape) -> Index:
     """The index that takes everything."""
     return tuple([(0, n, 1) for n in shape])
@@ -31,6 +33,9 @@ def normalise_index(
 
     ranges : items of the normal form, (start, stop, step), are taken too.
     """
+    quick = None if ranges else _of_usual_items(shape, index)
+    if quick is not None:
+        return quick
     items = list(index) if isinstance(index, tuple) else [index]
     n_used = sum(item is not None and item is not Ellipsis for item in items)
     if n_used > len(shape):
@@ -54,6 +59,26 @@ def normalise_index(
         else:
             normal.append(_item(item, axis, size, shape, name))
     return tuple(normal)
+
+
+def _of_usual_items(shape: Shape, index: Any) -> Index | None:
+    """The normal form of integers that exist and of slices without a step; None of others."""
+    items = index if type(index) is tuple else (index,)
+    n_items = len(items)
+    if n_items > len(shape):
+        return None
+    normal: list[Item] = []
+    for item, size in zip(items, shape):  # noqa: B905 - the rest is whole
+        if type(item) is int and -size <= item < size:
+            normal.append(item if item >= 0 else item + size)
+        elif type(item) is slice and item.step is None:
+            try:
+                normal.append(item.indices(size))
+            except TypeError:
+                return None
+        else:
+            return None
+    return (*normal, *whole_index(shape)[n_items:])
 
 
 def _item(item: Any, axis: int, size: int, shape: Shape, name: str) -> Item:

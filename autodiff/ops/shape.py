@@ -26,10 +26,12 @@ IntLike: TypeAlias = int | np.integer[Any]
 def _reshape_arguments(name: str, x: Any, shape: IntLike | Sequence[IntLike]) -> Any:
     x = operand(name, x)
     have, want = x.shape, shape_of(name, shape, unknown=True, x=x)
-    size, known = math.prod(have), math.prod(n for n in want if n != -1)
-    if want.count(-1) == 1 and known > 0 and size % known == 0:
-        want = tuple(size // known if n == -1 else n for n in want)
-    if any(n < 0 for n in want) or math.prod(want) != size:
+    size = math.prod(have)
+    if -1 in want:
+        known = math.prod([n for n in want if n != -1])
+        if want.count(-1) == 1 and known > 0 and size % known == 0:
+            want = tuple([size // known if n == -1 else n for n in want])
+    if math.prod(want) != size or -1 in want:
         raise refusal(
             ShapeError,
             f"{name}: x has shape {have}, {size} elements; they do not fill {want}",

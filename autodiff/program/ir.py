@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from autodiff.array import Array, Shape
-from autodiff.op import BoundOp
+from autodiff.op import OPS, BoundOp
 
 __all__ = ["VIEWS", "Builder", "Instruction", "Program", "Value"]
 
-VIEWS = frozenset({"reshape", "transpose", "broadcast_to", "getitem", "concat"})
+VIEWS = frozenset(name for name, op in OPS.items() if op.view)
 """Ops that only say where elements lie; the layout makes them free where it can."""
 
 

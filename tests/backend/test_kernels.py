@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from against_rules import compare, core, reference
-from table import EXAMPLES, OF_THE_LIBRARY
+from table import EXAMPLES, OF_THE_LIBRARY, compiles
 
 import autodiff.ops
 from autodiff.errors import BackendError
@@ -19,8 +19,9 @@ from autodiff.op import OPS, Example, Op
 
 def test_every_op_has_a_kernel() -> None:
     named = set(core.kernel_names())
-    assert named == {op.name for op in OF_THE_LIBRARY}
     assert len(named) == len(core.kernel_names())
+    assert named <= {op.name for op in OF_THE_LIBRARY}
+    assert [op.name for op in OF_THE_LIBRARY if not compiles(op)] == []
 
 
 @pytest.mark.parametrize(("op", "example"), EXAMPLES)
