@@ -11,7 +11,6 @@ again) and recorded values.
 
 from __future__ import annotations
 
-import functools
 import marshal
 import math
 from collections.abc import Callable, Sequence
@@ -111,7 +110,8 @@ class Op:
     shape : ``shape(*shapes, **attributes)``; raises ShapeError.
     forward : ``forward(*inputs, **attributes)``; runs on float64 and complex128.
     backward : one rule an input, ``rule(g, z, *inputs, **attributes)``, None where there is
-        no gradient. A variadic op has one rule, which is also given ``position``.
+        no gradient. A variadic op has one rule, ``rule(g, z, *inputs, needed=..., **attributes)``,
+        which gives the gradients of all inputs in one pass, None where one is not needed.
         Where an input was broadcast, a rule may return a gradient of the output's shape:
         :func:`autodiff.ops.rules.input_gradient` sums it to the input's.
     reads : what the *values* of backward depend on: "z" and input names. No other value need be
@@ -202,10 +202,7 @@ class Op:
 
     def rule(self, position: int) -> BackwardRule | None:
         """The backward rule of input `position`, or None if it gets no gradient."""
-        if not self.variadic:
-            return self.backward[position]
-        rule = self.backward[0]
-        return None if rule is None else functools.partial(rule, position=position)
+        return self.backward[0 if self.variadic else position]
 
     def into_domain(self, position: int, x: Array) -> Array:
         """Numbers of the domain of input `position`, as many as there are in `x`."""

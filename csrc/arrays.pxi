@@ -134,8 +134,11 @@ cdef object misfit(op):
     raise TypeError(f"{op.name}: the shapes of the arrays do not fit this op")
 
 
-cdef inline int check(op, PyObject** x, ptrdiff_t n) except -1:
+cdef inline int check(op, int n_inputs, PyObject** x, ptrdiff_t n) except -1:
+    """The inputs are arrays, and as many as the kernel takes; 0: any number."""
     cdef ptrdiff_t i
+    if n_inputs > 0 and n != n_inputs:
+        misfit(op)
     for i in range(n):
         if not ad_is_array(x[i]):
             refuse(op, f"input {i}", x[i])
@@ -181,8 +184,11 @@ cdef class Kernel:
     """What is prepared for one bound op. Subclasses: one for each kind of op.
 
     The methods get borrowed references: x[0] ... x[n - 1] are the inputs, of which the
-    caller holds a tuple. They check what they read.
+    caller holds a tuple. It has checked that they are arrays, and how many; the methods check
+    the shapes, and the output if they read it.
     """
+
+    cdef int n_inputs  # 0: any number
 
     cdef object forward(self, op, PyObject** x, ptrdiff_t n):
         raise NotImplementedError
@@ -190,7 +196,7 @@ cdef class Kernel:
     cdef object gradient(
         self, op, int i, PyObject* g, PyObject* z, PyObject** x, ptrdiff_t n
     ):
-        """The gradient of input i, or None. g and the inputs are checked to be arrays."""
+        """The gradient of input i, or None. g is checked to be an array."""
         raise NotImplementedError
 
     cdef list gradients(

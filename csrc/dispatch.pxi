@@ -82,7 +82,10 @@ def forward(op, inputs):
     cdef Kernel kernel = kernel_of(op)
     # A tuple, so that nobody takes the arrays away while we read them.
     cdef tuple held = inputs if type(inputs) is tuple else tuple(inputs)
-    return kernel.forward(op, PySequence_Fast_ITEMS(held), len(held))
+    cdef PyObject** x = PySequence_Fast_ITEMS(held)
+    cdef ptrdiff_t n = len(held)
+    check(op, kernel.n_inputs, x, n)
+    return kernel.forward(op, x, n)
 
 
 def backward(op, gradient, output, inputs, needed):
@@ -91,7 +94,7 @@ def backward(op, gradient, output, inputs, needed):
     cdef tuple held = inputs if type(inputs) is tuple else tuple(inputs)
     cdef PyObject** x = PySequence_Fast_ITEMS(held)
     cdef ptrdiff_t n = len(held)
-    check(op, x, n)
+    check(op, kernel.n_inputs, x, n)
     if not ad_is_array(<PyObject*>gradient):
         refuse(op, "the gradient", <PyObject*>gradient)
     if len(needed) != n:
@@ -110,7 +113,7 @@ def add_gradient(op, Py_ssize_t position, gradient, output, inputs, total):
     cdef PyObject** x = PySequence_Fast_ITEMS(held)
     cdef PyObject* sum = <PyObject*>total
     cdef ptrdiff_t n = len(held)
-    check(op, x, n)
+    check(op, kernel.n_inputs, x, n)
     if not ad_is_array(<PyObject*>gradient):
         refuse(op, "the gradient", <PyObject*>gradient)
     if not ad_is_array(sum):

@@ -27,12 +27,10 @@ cdef class Reshape(Kernel):
     cdef ptrdiff_t[AD_MAX_AXES] shape
 
     def __cinit__(self, attributes):
+        self.n_inputs = 1
         self.axes = read_shape(attributes["shape"], self.shape)
 
     cdef object forward(self, op, PyObject** x, ptrdiff_t n):
-        if n != 1:
-            misfit(op)
-        check(op, x, n)
         if ad_size(x[0]) != product_of(self.axes, self.shape):
             misfit(op)
         z = ad_new(self.axes, self.shape)
@@ -42,7 +40,7 @@ cdef class Reshape(Kernel):
     cdef object gradient(
         self, op, int i, PyObject* g, PyObject* z, PyObject** x, ptrdiff_t n
     ):
-        if n != 1 or ad_size(g) != ad_size(x[0]):
+        if ad_size(g) != ad_size(x[0]):
             misfit(op)
         return copy_as(g, x[0])
 
@@ -52,6 +50,7 @@ cdef class BroadcastTo(Kernel):
     cdef ptrdiff_t[AD_MAX_AXES] shape
 
     def __cinit__(self, attributes):
+        self.n_inputs = 1
         self.axes = read_shape(attributes["shape"], self.shape)
 
     cdef object forward(self, op, PyObject** x, ptrdiff_t n):
@@ -59,9 +58,6 @@ cdef class BroadcastTo(Kernel):
         cdef ptrdiff_t step = 1
         cdef int i, missing
         cdef ptrdiff_t size
-        if n != 1:
-            misfit(op)
-        check(op, x, n)
         missing = self.axes - ad_axes(x[0])
         if missing < 0:
             misfit(op)
@@ -81,7 +77,7 @@ cdef class BroadcastTo(Kernel):
     cdef object gradient(
         self, op, int i, PyObject* g, PyObject* z, PyObject** x, ptrdiff_t n
     ):
-        if n != 1 or not ad_same_shape(self.axes, self.shape, ad_axes(g), ad_shape(g)):
+        if not ad_same_shape(self.axes, self.shape, ad_axes(g), ad_shape(g)):
             misfit(op)
         return sum_to(op, g, x[0])
 
@@ -93,6 +89,7 @@ cdef class Transpose(Kernel):
 
     def __cinit__(self, attributes):
         cdef int i
+        self.n_inputs = 1
         self.axes = len(attributes["axes"])
         if sorted(attributes["axes"]) != list(range(self.axes)) or self.axes > AD_MAX_AXES:
             raise TypeError(f"{attributes['axes']} is no order of axes")
@@ -117,16 +114,11 @@ cdef class Transpose(Kernel):
         return z
 
     cdef object forward(self, op, PyObject** x, ptrdiff_t n):
-        if n != 1:
-            misfit(op)
-        check(op, x, n)
         return self.permuted(op, x[0], self.order)
 
     cdef object gradient(
         self, op, int i, PyObject* g, PyObject* z, PyObject** x, ptrdiff_t n
     ):
-        if n != 1:
-            misfit(op)
         return self.permuted(op, g, self.inverse)
 
 
@@ -160,7 +152,6 @@ cdef class Concat(Kernel):
         cdef int axes
         cdef double* z_p
         cdef double* x_p
-        check(op, x, n)
         width = self.whole(op, x, n)
         axes = ad_axes(x[0])
         copy_shape(shape, ad_shape(x[0]), axes)
@@ -244,6 +235,7 @@ cdef class Slice(Kernel):
     def __cinit__(self, bint scatters, attributes):
         self.scatters = scatters
         cdef tuple index = attributes["index"]
+        self.n_inputs = 1
         if len(index) > AD_MAX_AXES:
             raise TypeError("too many indices")
         for item in index:
@@ -317,9 +309,6 @@ cdef class Slice(Kernel):
         return z
 
     cdef object forward(self, op, PyObject** x, ptrdiff_t n):
-        if n != 1:
-            misfit(op)
-        check(op, x, n)
         if self.scatters:
             return self.whole_of(op, x[0], self.shape_axes, self.shape)
         return self.part_of(op, x[0])
@@ -327,8 +316,6 @@ cdef class Slice(Kernel):
     cdef object gradient(
         self, op, int i, PyObject* g, PyObject* z, PyObject** x, ptrdiff_t n
     ):
-        if n != 1:
-            misfit(op)
         if self.scatters:
             return self.part_of(op, g)
         return self.whole_of(op, g, ad_axes(x[0]), ad_shape(x[0]))
@@ -341,8 +328,6 @@ cdef class Slice(Kernel):
         cdef PyThreadState* state
         if self.scatters:
             return Kernel.add_gradient(self, op, i, g, z, x, n, total)
-        if n != 1:
-            misfit(op)
         at = self.plan(op, ad_axes(total), ad_shape(total), &loop, 1, 0)
         if not ad_same_shape(loop.axes, loop.size, ad_axes(g), ad_shape(g)):
             misfit(op)
@@ -360,6 +345,7 @@ cdef class RowsByNumber(Kernel):
 
     def __cinit__(self, bint scatters, attributes):
         self.scatters = scatters
+        self.n_inputs = 2
         self.n_rows = attributes["n_rows"] if scatters else 0
         if self.n_rows < 0:
             raise TypeError(f"{self.n_rows} rows")
@@ -410,9 +396,6 @@ cdef class RowsByNumber(Kernel):
         return z
 
     cdef object forward(self, op, PyObject** x, ptrdiff_t n):
-        if n != 2:
-            misfit(op)
-        check(op, x, n)
         if self.scatters:
             return self.rows_scattered(op, x[0], x[1], self.n_rows, NULL)
         return self.rows_taken(op, x[0], x[1], NULL)
@@ -420,8 +403,6 @@ cdef class RowsByNumber(Kernel):
     cdef object gradient(
         self, op, int i, PyObject* g, PyObject* z, PyObject** x, ptrdiff_t n
     ):
-        if n != 2:
-            misfit(op)
         if i == 1:
             return None
         if self.scatters:
@@ -442,8 +423,6 @@ cdef class RowsByNumber(Kernel):
         cdef double* work
         if self.scatters or i == 1:
             return Kernel.add_gradient(self, op, i, g, z, x, n, total)
-        if n != 2:
-            misfit(op)
         self.taken_shape(op, total, x[1], g, shape)
         count = ad_size(x[1])
         n_rows = ad_shape(total)[0]

@@ -51,10 +51,13 @@ def _concat_shape(*shapes: Shape, axis: int) -> Shape:
     return (*first[:axis], sum(s[axis] for s in shapes), *first[axis + 1 :])
 
 
-def _concat_backward(g: Any, z: Any, *parts: Any, axis: int, position: int) -> Any:
-    start = sum(p.shape[axis] for p in parts[:position])
-    stop = start + parts[position].shape[axis]
-    return getitem(g, (*[slice(None)] * axis, slice(start, stop)))
+def _concat_backward(g: Any, z: Any, *parts: Any, axis: int, needed: Sequence[bool]) -> list[Any]:
+    before, stop = [slice(None)] * axis, 0
+    gradients = []
+    for part, wanted in zip(parts, needed, strict=True):
+        start, stop = stop, stop + part.shape[axis]
+        gradients.append(getitem(g, (*before, slice(start, stop))) if wanted else None)
+    return gradients
 
 
 def _concat_identity(e: Any, bound: BoundOp, inputs: Any) -> Any:

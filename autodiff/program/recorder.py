@@ -15,7 +15,7 @@ from autodiff.array import Array, Shape, as_float64
 from autodiff.errors import RecordingError, ShapeError
 from autodiff.graph.observer import current_observer
 from autodiff.op import OPS, BoundOp, Op
-from autodiff.ops.rules import input_gradient
+from autodiff.ops.rules import input_gradients
 from autodiff.program.fused import FUSED, slope
 from autodiff.program.ir import Builder, Value
 from autodiff.program.recorded import Recorded
@@ -137,10 +137,7 @@ class Recorder:
                 self.record(slope_op.bind(), [g, z if operands == "gz" else xs[0]])
             ]
         else:
-            gradients = [
-                input_gradient(op, position, g, z, xs) if wanted else None
-                for position, wanted in enumerate(needed)
-            ]
+            gradients = input_gradients(op, g, z, xs, needed)
         self.deriving = False
         return gradients
 
