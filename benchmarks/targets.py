@@ -6,12 +6,11 @@ times slower. Ratios are medians over the rounds of one run, in which all took t
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["TARGETS", "Target", "Verdict", "judge", "ratio"]
+__all__ = ["TARGETS", "Target", "Verdict", "compared", "judge", "timed"]
 
 CALL, SCAN, EAGER = "ours/call", "ours/scan", "ours/eager"
 JAX = ("jax_jit/resident", "jax_jit/call", "jax_jit/scan")
@@ -114,12 +113,9 @@ class Verdict:
     against: str
 
 
-def ratio(theirs: dict[str, Any], ours: dict[str, Any]) -> float:
-    """Their time over ours: the median of the rounds, so that slow minutes cancel."""
-    pairs = list(zip(theirs.get("times", ()), ours.get("times", ()), strict=False))
-    if not pairs:
-        return float("nan")
-    return statistics.median(t / o for t, o in pairs)
+def compared(workload: str) -> list[str]:
+    """The contestants that tables and targets compare the others with."""
+    return list(dict.fromkeys([CALL, *(t.ours for t in TARGETS if t.workload == workload)]))
 
 
 def columns(results: dict[str, Any], workload: str) -> dict[str, dict[str, Any]]:
@@ -132,19 +128,17 @@ def columns(results: dict[str, Any], workload: str) -> dict[str, dict[str, Any]]
     }
 
 
-def _timed(entry: dict[str, Any] | None) -> bool:
-    return bool(entry and entry.get("times"))
+def timed(entry: dict[str, Any] | None) -> bool:
+    """Whether there are times of this contestant."""
+    return bool(entry and "median" in entry)
 
 
 def _best_ratio(table: dict[str, dict[str, Any]], target: Target) -> tuple[float, str] | None:
     """Smallest ratio against any of the others, and which it was."""
     if target.threads == "1":
         entries = table.get("1", {})
-        ours = entries.get(target.ours)
-        others = [(key, entries[key]) for key in target.others if _timed(entries.get(key))]
-        if not _timed(ours) or not others:
-            return None
-        return min((ratio(entry, ours), key) for key, entry in others)
+        over = {key: entries.get(key, {}).get("over", {}).get(target.ours) for key in target.others}
+        return min(((factor, key) for key, factor in over.items() if factor), default=None)
     # The better column of each: medians, since the columns were not measured in turns.
     ours_best = _best_median(table, target.ours)
     others_best = [(m, key) for key in target.others if (m := _best_median(table, key))]
@@ -155,7 +149,7 @@ def _best_ratio(table: dict[str, dict[str, Any]], target: Target) -> tuple[float
 
 
 def _best_median(table: dict[str, dict[str, Any]], key: str) -> float | None:
-    medians = [e[key]["median"] for e in table.values() if _timed(e.get(key))]
+    medians = [e[key]["median"] for e in table.values() if timed(e.get(key))]
     return min(medians, default=None)
 
 
@@ -178,7 +172,7 @@ def _judge_products(results: dict[str, Any], target: Target) -> Verdict:
     reached = [
         entries[target.ours]["median"] / roof["products_seconds"]
         for threads, entries in table.items()
-        if _timed(entries.get(target.ours))
+        if timed(entries.get(target.ours))
         and (roof := roofs.get(f"{target.workload}/{threads}", {})).get("products_seconds")
     ]
     if not reached:
@@ -198,9 +192,9 @@ def _judge_recording(results: dict[str, Any], target: Target) -> Verdict:
 def _judge_bytes(results: dict[str, Any], target: Target) -> Verdict:
     entries = columns(results, target.workload).get("1", {})
     peaks = {
-        key: entries[key]["bytes"]["peak"]
+        key: entries[key]["peak"]
         for key in (target.ours, *target.others)
-        if _timed(entries.get(key)) and entries[key]["bytes"]["peak"]
+        if timed(entries.get(key)) and entries[key].get("peak")
     }
     ours = peaks.pop(target.ours, None)
     if ours is None or not peaks:
