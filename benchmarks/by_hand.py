@@ -10,17 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.contestant import Run, turns
-from benchmarks.workloads import (
-    ADAM,
-    LSTM,
-    MLP,
-    VAE,
-    Array,
-    Arrays,
-    Workload,
-    pack_gates,
-    unpack_gates,
-)
+from benchmarks.workloads import ADAM, LSTM, MLP, VAE, Array, Workload
 
 LIBRARY = None
 MODES = {"call": "NumPy by hand"}
@@ -32,19 +22,19 @@ def prepare(workload: Workload, mode: str) -> Run:
     first = workload.samples()[0]
     return Run(
         step=turns(workload, model.step),
-        gradients=lambda: (model.loss_and_gradients(*first), model.named(model.gradients)),
-        weights=lambda: model.named(model.weights),
+        gradients=lambda: (model.loss_and_gradients(*first), workload.named(model.gradients)),
+        weights=lambda: workload.named(model.weights),
     )
 
 
 class ByHand:
     """Weights, gradients, and the update.
 
-    weights, gradients : arrays by name, in the form in which the model holds them.
+    weights, gradients : arrays by name, packed.
     """
 
-    def __init__(self, workload: Workload, weights: Arrays) -> None:
-        self.weights = weights
+    def __init__(self, workload: Workload) -> None:
+        self.weights = weights = workload.packed()
         self.gradients = {name: np.empty_like(w) for name, w in weights.items()}
         self._scratch = {name: np.empty_like(w) for name, w in weights.items()}
         self._rate = workload.rate
@@ -58,10 +48,6 @@ class ByHand:
     def loss_and_gradients(self, *sample: Array) -> float:
         """The loss; leaves the gradients in `gradients`."""
         raise NotImplementedError
-
-    def named(self, arrays: Arrays) -> Arrays:
-        """Copies under the workload's names."""
-        return {name: np.array(x) for name, x in arrays.items()}
 
     def step(self, *sample: Array) -> float:
         """One training step."""
@@ -103,10 +89,7 @@ class LSTMByHand(ByHand):
     """All gates in one product; sigmoid(a) = ½ tanh(½ a) + ½, so that one tanh serves four."""
 
     def __init__(self, workload: LSTM) -> None:
-        initial = workload.weights()
-        W, b = pack_gates(initial)
-        weights = {"W": W, "b": b, "V": initial["out.W"], "d": initial["out.b"][0]}
-        super().__init__(workload, weights)
+        super().__init__(workload)
         T, B, H = workload.n_steps, workload.n_batch, workload.n_hidden
         self.n_in, self.n_hidden, self.n_batch = workload.n_in, H, B
         self._z = np.zeros((T + 1, B, workload.n_in + H))  # [x, h] of each step
@@ -119,11 +102,6 @@ class LSTMByHand(ByHand):
         self._half = np.repeat([0.5, 1.0], [3 * H, H])
         self._shift = np.repeat([0.5, 0.0], [3 * H, H])
         self._p, self._q = np.empty((B, H)), np.empty((B, H))
-
-    def named(self, arrays: Arrays) -> Arrays:
-        """The gates apart again."""
-        output = {"out.W": np.array(arrays["V"]), "out.b": np.array(arrays["d"]).reshape(1, -1)}
-        return {**unpack_gates(arrays["W"], arrays["b"]), **output}
 
     def loss_and_gradients(self, x: Array, target: Array) -> float:
         """x (T, B, n_in), target (T B, n_out)."""
@@ -190,7 +168,7 @@ class VAEByHand(ByHand):
     """Rows of one matrix are the two heads' gradients; logits' slope is sigmoid - x."""
 
     def __init__(self, workload: VAE) -> None:
-        super().__init__(workload, workload.weights())
+        super().__init__(workload)
         self.n_batch = workload.n_batch
 
     def loss_and_gradients(self, x: Array, noise: Array) -> float:
@@ -247,7 +225,7 @@ class MLPByHand(ByHand):
     """A loop over the layers and back."""
 
     def __init__(self, workload: MLP) -> None:
-        super().__init__(workload, workload.weights())
+        super().__init__(workload)
         self.n_layers = len(workload.sizes) - 1
         self.n_batch = workload.n_batch
         self.relu = workload.activation == "relu"

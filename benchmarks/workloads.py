@@ -63,6 +63,14 @@ class Workload:
         """The initial weights, fresh arrays."""
         raise NotImplementedError
 
+    def packed(self) -> Arrays:
+        """The initial weights in the form that suits libraries of arrays."""
+        return self.weights()
+
+    def named(self, packed: Arrays) -> Arrays:
+        """Copies under the names of :meth:`weights`; the reverse of :meth:`packed`."""
+        return {name: np.array(x) for name, x in packed.items()}
+
     def samples(self) -> list[tuple[Array, ...]]:
         """The arguments of each step."""
         raise NotImplementedError
@@ -95,6 +103,17 @@ class LSTM(Workload):
         """Gates of shape (n_in + n_hidden, n_hidden), output (n_hidden, n_out)."""
         gate = (self.n_in + self.n_hidden, self.n_hidden)
         return _layers({**dict.fromkeys(GATES, gate), "out": (self.n_hidden, self.n_out)}, 1)
+
+    def packed(self) -> Arrays:
+        """The gates side by side, W and b; the output, V and d."""
+        weights = self.weights()
+        W, b = pack_gates(weights)
+        return {"W": W, "b": b, "V": weights["out.W"], "d": weights["out.b"][0]}
+
+    def named(self, packed: Arrays) -> Arrays:
+        """The gates apart again."""
+        W, b, V, d = (np.array(packed[name]) for name in "WbVd")
+        return {**unpack_gates(W, b), "out.W": V, "out.b": d.reshape(1, -1)}
 
     def samples(self) -> list[tuple[Array, ...]]:
         """Waves: windows of `n_steps`, and each the next point. In the post: cos and sin."""

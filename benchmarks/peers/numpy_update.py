@@ -1,12 +1,32 @@
-"""The update in NumPy, for libraries that compute gradients only."""
+"""Training with the update in NumPy, for libraries that compute gradients only."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from benchmarks.contestant import Run, turns
 from benchmarks.workloads import ADAM, Workload
 
-__all__ = ["update"]
+__all__ = ["trained"]
+
+
+def trained(workload: Workload, parameters, compute) -> Run:
+    """A run on `parameters`, arrays that change in place.
+
+    compute : function of a sample; the loss, and the gradients by the parameters' names.
+    """
+    change = update(workload, parameters)
+
+    def step(*sample):
+        loss, g = compute(*sample)
+        change(g)
+        return float(loss)
+
+    def gradients():
+        loss, g = compute(*workload.samples()[0])
+        return float(loss), workload.named(g)
+
+    return Run(turns(workload, step), gradients, lambda: workload.named(parameters))
 
 
 def update(workload: Workload, parameters):
