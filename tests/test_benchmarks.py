@@ -11,8 +11,19 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))  # last: what is tested may be installed elsewhere
 
+import autodiff  # noqa: E402
 from autodiff.op import OPS  # noqa: E402
-from benchmarks import by_hand, floor, kept, op_table, ours, report, roofline, textbook  # noqa: E402
+from benchmarks import (  # noqa: E402
+    by_hand,
+    floor,
+    kept,
+    op_table,
+    ours,
+    report,
+    roofline,
+    textbook,
+    threads,
+)
 from benchmarks.contest import (  # noqa: E402
     OURS,
     PEERS,
@@ -229,6 +240,13 @@ def test_operations_are_counted():
     forward = 2 * rows * n * 4 * H + 2 * (rows - B) * H * 4 * H + 2 * rows * H * n
     backward = 2 * rows * n * 4 * H + 4 * (rows - B) * H * 4 * H + 4 * rows * H * n
     assert roofline.costs(WORKLOADS["lstm-128"])["flops"] == forward + backward
+
+
+def test_products_and_updates_on_threads_run():
+    for step in (threads.product(3, 4, 5), threads.adam(8)):
+        assert (
+            0.0 < threads.least(step, [autodiff.get_threads()], 0.001)[autodiff.get_threads()] < 1e6
+        )
 
 
 # ---- the report -------------------------------------------------------------------------------
