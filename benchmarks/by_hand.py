@@ -5,12 +5,11 @@ What somebody would write who has one model and an afternoon. The yardstick for 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from benchmarks.contestant import Run, turns
-from benchmarks.workloads import ADAM, LSTM, MLP, VAE, Array, Workload
+from benchmarks.numpy_update import update
+from benchmarks.workloads import LSTM, MLP, VAE, Array, Workload
 
 LIBRARY = None
 MODES = {"call": "NumPy by hand"}
@@ -36,14 +35,7 @@ class ByHand:
     def __init__(self, workload: Workload) -> None:
         self.weights = weights = workload.packed()
         self.gradients = {name: np.empty_like(w) for name, w in weights.items()}
-        self._scratch = {name: np.empty_like(w) for name, w in weights.items()}
-        self._rate = workload.rate
-        self._update: Callable[[], None] = self._sgd
-        if workload.method == "adam":
-            self._update = self._adam
-            self._mean = {name: np.zeros_like(w) for name, w in weights.items()}
-            self._square = {name: np.zeros_like(w) for name, w in weights.items()}
-            self._n_steps = 0
+        self._update = update(workload, weights)
 
     def loss_and_gradients(self, *sample: Array) -> float:
         """The loss; leaves the gradients in `gradients`."""
@@ -52,37 +44,8 @@ class ByHand:
     def step(self, *sample: Array) -> float:
         """One training step."""
         loss = self.loss_and_gradients(*sample)
-        self._update()
+        self._update(self.gradients)
         return loss
-
-    def _sgd(self) -> None:
-        for name, w in self.weights.items():
-            scratch = self._scratch[name]
-            np.multiply(self.gradients[name], self._rate, out=scratch)
-            w -= scratch
-
-    def _adam(self) -> None:
-        self._n_steps += 1
-        beta1, beta2, epsilon = ADAM["beta1"], ADAM["beta2"], ADAM["epsilon"]
-        rate = self._rate / (1.0 - beta1**self._n_steps)
-        scale = 1.0 / np.sqrt(1.0 - beta2**self._n_steps)
-        for name, w in self.weights.items():
-            g, m, v, t = (
-                part[name] for part in (self.gradients, self._mean, self._square, self._scratch)
-            )
-            m *= beta1
-            np.multiply(g, 1.0 - beta1, out=t)
-            m += t
-            v *= beta2
-            np.multiply(g, g, out=g)
-            g *= 1.0 - beta2
-            v += g
-            np.sqrt(v, out=t)
-            t *= scale
-            t += epsilon
-            np.divide(m, t, out=t)
-            t *= rate
-            w -= t
 
 
 class LSTMByHand(ByHand):

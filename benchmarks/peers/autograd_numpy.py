@@ -7,7 +7,7 @@ from autograd import value_and_grad
 
 from benchmarks.contestant import Run
 from benchmarks.models import Framework, loss_of
-from benchmarks.peers.numpy_update import trained
+from benchmarks.numpy_update import trained
 from benchmarks.workloads import Workload
 
 LIBRARY = "autograd"

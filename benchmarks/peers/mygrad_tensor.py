@@ -8,7 +8,7 @@ from mygrad.nnet.losses import softmax_crossentropy
 
 from benchmarks.contestant import Run
 from benchmarks.models import Framework, loss_of
-from benchmarks.peers.numpy_update import trained
+from benchmarks.numpy_update import trained
 from benchmarks.workloads import Workload
 
 mg.turn_memory_guarding_off()
