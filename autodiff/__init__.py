@@ -12,9 +12,10 @@ gradients backward through it::
 Entry points: :class:`Tensor`; the ops, which work on nodes and arrays alike; :func:`backward`,
 :func:`gradients`, :func:`reset`; :func:`compile`, which records a step and replays it in C;
 :func:`use_backend`. Layers are in :mod:`autodiff.nn`, update rules in :mod:`autodiff.optim`,
-pictures in :mod:`autodiff.draw`; :mod:`autodiff.save` keeps parameters;
-:func:`check_gradients` and :func:`detect_anomaly` look for mistakes. The modules need no import
-of their own: after ``import autodiff``, ``autodiff.nn`` is loaded when it is first used.
+pictures in :mod:`autodiff.draw`, small data sets and batches in :mod:`autodiff.data`;
+:mod:`autodiff.save` keeps parameters; :func:`check_gradients` and :func:`detect_anomaly` look for
+mistakes. The modules need no import of their own: after ``import autodiff``, ``autodiff.nn`` is
+loaded when it is first used.
 """
 
 from __future__ import annotations

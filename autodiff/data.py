@@ -1,12 +1,21 @@
-"""Data for the examples: points on a circle, spirals, handwritten digits; batches.
+"""Small data sets, and batches: points on a circle, spirals, handwritten digits, IDX files.
 
-With this module one can make the small data sets that the examples learn from
-(:func:`trigonometric`, :func:`spiral`), load handwritten digits (:func:`digits` from
-scikit-learn, :func:`mnist` from the standard IDX files), and cut data into what a training
+With this module one can make small data sets to learn from (:func:`trigonometric`,
+:func:`spiral`), load handwritten digits (:func:`digits` from scikit-learn, :func:`mnist` from the
+standard files, any other IDX file by :func:`load_idx`), and cut data into what a training
 loop wants (:func:`windows`, :func:`one_hot`, :func:`batches`).
 
-Nothing is downloaded. All arrays are new and float64; labels are integers. Whatever is
-random is drawn from a generator that the caller gives, or from a fixed seed.
+Nothing is downloaded. All arrays are new and float64, but for :func:`load_idx`'s; labels are
+integers. Whatever is random is drawn from a generator that the caller gives, or from a fixed
+seed. Needs NumPy only; no other module of the package needs it.
+
+Examples
+--------
+>>> train, test = spiral(50)
+>>> for rows in batches(len(train.x), 60, random=1):
+...     print(train.x[rows].shape, one_hot(train.labels[rows]).shape)
+(60, 2) (60, 3)
+(60, 2) (60, 3)
 """
 
 from __future__ import annotations
@@ -84,6 +93,7 @@ def windows(sequence: Array, n_steps: int) -> tuple[Array, Array]:
     Parameters
     ----------
     sequence : shape (n, ...), n > n_steps.
+    n_steps : points in a window.
 
     Returns
     -------
@@ -128,6 +138,8 @@ def spiral(
     Parameters
     ----------
     n_points : points of each class, training and test part together.
+    n_classes : arms, evenly spread.
+    turns : how far each arm winds.
     noise : standard deviation of what is added to each coordinate.
     test : the share of each class that goes into the test part.
     random : generator or seed.
@@ -141,6 +153,12 @@ def spiral(
     ------
     DataError
         If a part of a class would be empty.
+
+    Examples
+    --------
+    >>> train, test = spiral(10, 2, test=0.3)
+    >>> train.x.shape, sorted(test.labels.tolist())
+    ((14, 2), [0, 0, 0, 1, 1, 1])
     """
     random = np.random.default_rng(random)
     n_test = round(test * n_points)
@@ -187,6 +205,12 @@ def digits() -> Labelled:
     ------
     ImportError
         If scikit-learn is not installed.
+
+    Examples
+    --------
+    >>> images, labels = digits()  # doctest: +SKIP
+    >>> images.shape, labels[:3].tolist()  # doctest: +SKIP
+    ((1797, 64), [0, 1, 2])
     """
     try:
         datasets = importlib.import_module("sklearn.datasets")
@@ -216,6 +240,12 @@ def mnist(folder: PathLike) -> tuple[Labelled, Labelled]:
     ------
     DataError
         If a file is missing or damaged, or the files do not fit each other.
+
+    Examples
+    --------
+    >>> train, test = mnist("folder")  # doctest: +SKIP
+    >>> train.x.shape, test.labels.shape  # doctest: +SKIP
+    ((60000, 784), (10000,))
     """
     train, test = (_images_and_labels(Path(folder), part) for part in ("train", "t10k"))
     if train.x.shape[1] != test.x.shape[1]:
@@ -275,6 +305,16 @@ def load_idx(path: PathLike) -> NDArray[Any]:
     DataError
         If the file cannot be read, is no ordinary or no IDX file, or is shorter or longer than
         it says. No more memory is taken than the header asks for, and the file can fill.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "two-by-three.idx")
+    ...     _ = path.write_bytes(bytes([0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 6]))
+    ...     load_idx(path)
+    array([[1, 2, 3],
+           [4, 5, 6]], dtype=uint8)
     """
     name = os.fsdecode(path)
     try:
@@ -388,6 +428,10 @@ def batches(
     size : of a batch; the last one is smaller if `size` does not divide n.
     random : generator or seed for a random order; without it, in order.
     drop_last : leave a smaller last batch out, as a graph of one fixed shape needs.
+
+    Returns
+    -------
+    iterator of integer arrays, one for each batch
 
     Raises
     ------

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks import kept
 from benchmarks.contest import OURS, PEERS, Worker, contest
 from benchmarks.workloads import WORKLOADS
 
@@ -69,13 +70,13 @@ class Session:
         return answer.get("result", {"reason": answer.get("error", "?")})
 
     def save(self, section: str, found: dict[str, Any]) -> None:
-        """Store a section; parts of it that were not measured now are kept."""
-        kept = self.results.get(section, {}).get("found", {})
+        """Store a section; parts of it that were not measured now stay as they are."""
+        before = self.results.get(section, {}).get("found", {})
         self.results[section] = {
             "when": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             "quick": self.args.quick,
             "load": load(),
-            "found": {**kept, **found},
+            "found": {**before, **kept.shown(section, found)},
         }
         self.results["machine"] = {
             "processor": processor(),
@@ -83,7 +84,7 @@ class Session:
             "system": f"{platform.system()} {platform.machine()}",
             "python": platform.python_version(),
         }
-        self.file.write_text(json.dumps(self.results, indent=1) + "\n")
+        self.file.write_text(kept.as_text(self.results) + "\n")
 
     # ---- sections -------------------------------------------------------------------------
 
@@ -97,7 +98,6 @@ class Session:
         for workload in self.workloads:
             for n_threads in self.threads:
                 print(f"\n{WORKLOADS[workload].title}, threads: {n_threads}", flush=True)
-                before = load()
                 records = contest(
                     workload,
                     entries,
@@ -106,8 +106,9 @@ class Session:
                     rounds=self.args.rounds or (5 if quick else 15),
                     seconds=0.02 if quick else 0.1,
                 )
-                found = {"load": [before, load()], "entries": records}
-                self.save("contest", {f"{workload}/{n_threads}": found})
+                met = self.results.get("libraries", {})
+                self.results["libraries"] = {**met, **kept.libraries(records)}
+                self.save("contest", {f"{workload}/{n_threads}": {"entries": records}})
 
     def roofline(self) -> None:
         """Bare products and functions."""

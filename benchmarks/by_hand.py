@@ -5,22 +5,11 @@ What somebody would write who has one model and an afternoon. The yardstick for 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from benchmarks.contestant import Run, turns
-from benchmarks.workloads import (
-    ADAM,
-    LSTM,
-    MLP,
-    VAE,
-    Array,
-    Arrays,
-    Workload,
-    pack_gates,
-    unpack_gates,
-)
+from benchmarks.numpy_update import update
+from benchmarks.workloads import LSTM, MLP, VAE, Array, Workload
 
 LIBRARY = None
 MODES = {"call": "NumPy by hand"}
@@ -32,81 +21,38 @@ def prepare(workload: Workload, mode: str) -> Run:
     first = workload.samples()[0]
     return Run(
         step=turns(workload, model.step),
-        gradients=lambda: (model.loss_and_gradients(*first), model.named(model.gradients)),
-        weights=lambda: model.named(model.weights),
+        gradients=lambda: (model.loss_and_gradients(*first), workload.named(model.gradients)),
+        weights=lambda: workload.named(model.weights),
     )
 
 
 class ByHand:
     """Weights, gradients, and the update.
 
-    weights, gradients : arrays by name, in the form in which the model holds them.
+    weights, gradients : arrays by name, packed.
     """
 
-    def __init__(self, workload: Workload, weights: Arrays) -> None:
-        self.weights = weights
+    def __init__(self, workload: Workload) -> None:
+        self.weights = weights = workload.packed()
         self.gradients = {name: np.empty_like(w) for name, w in weights.items()}
-        self._scratch = {name: np.empty_like(w) for name, w in weights.items()}
-        self._rate = workload.rate
-        self._update: Callable[[], None] = self._sgd
-        if workload.method == "adam":
-            self._update = self._adam
-            self._mean = {name: np.zeros_like(w) for name, w in weights.items()}
-            self._square = {name: np.zeros_like(w) for name, w in weights.items()}
-            self._n_steps = 0
+        self._update = update(workload, weights)
 
     def loss_and_gradients(self, *sample: Array) -> float:
         """The loss; leaves the gradients in `gradients`."""
         raise NotImplementedError
 
-    def named(self, arrays: Arrays) -> Arrays:
-        """Copies under the workload's names."""
-        return {name: np.array(x) for name, x in arrays.items()}
-
     def step(self, *sample: Array) -> float:
         """One training step."""
         loss = self.loss_and_gradients(*sample)
-        self._update()
+        self._update(self.gradients)
         return loss
-
-    def _sgd(self) -> None:
-        for name, w in self.weights.items():
-            scratch = self._scratch[name]
-            np.multiply(self.gradients[name], self._rate, out=scratch)
-            w -= scratch
-
-    def _adam(self) -> None:
-        self._n_steps += 1
-        beta1, beta2, epsilon = ADAM["beta1"], ADAM["beta2"], ADAM["epsilon"]
-        rate = self._rate / (1.0 - beta1**self._n_steps)
-        scale = 1.0 / np.sqrt(1.0 - beta2**self._n_steps)
-        for name, w in self.weights.items():
-            g, m, v, t = (
-                part[name] for part in (self.gradients, self._mean, self._square, self._scratch)
-            )
-            m *= beta1
-            np.multiply(g, 1.0 - beta1, out=t)
-            m += t
-            v *= beta2
-            np.multiply(g, g, out=g)
-            g *= 1.0 - beta2
-            v += g
-            np.sqrt(v, out=t)
-            t *= scale
-            t += epsilon
-            np.divide(m, t, out=t)
-            t *= rate
-            w -= t
 
 
 class LSTMByHand(ByHand):
     """All gates in one product; sigmoid(a) = ½ tanh(½ a) + ½, so that one tanh serves four."""
 
     def __init__(self, workload: LSTM) -> None:
-        initial = workload.weights()
-        W, b = pack_gates(initial)
-        weights = {"W": W, "b": b, "V": initial["out.W"], "d": initial["out.b"][0]}
-        super().__init__(workload, weights)
+        super().__init__(workload)
         T, B, H = workload.n_steps, workload.n_batch, workload.n_hidden
         self.n_in, self.n_hidden, self.n_batch = workload.n_in, H, B
         self._z = np.zeros((T + 1, B, workload.n_in + H))  # [x, h] of each step
@@ -119,11 +65,6 @@ class LSTMByHand(ByHand):
         self._half = np.repeat([0.5, 1.0], [3 * H, H])
         self._shift = np.repeat([0.5, 0.0], [3 * H, H])
         self._p, self._q = np.empty((B, H)), np.empty((B, H))
-
-    def named(self, arrays: Arrays) -> Arrays:
-        """The gates apart again."""
-        output = {"out.W": np.array(arrays["V"]), "out.b": np.array(arrays["d"]).reshape(1, -1)}
-        return {**unpack_gates(arrays["W"], arrays["b"]), **output}
 
     def loss_and_gradients(self, x: Array, target: Array) -> float:
         """x (T, B, n_in), target (T B, n_out)."""
@@ -190,7 +131,7 @@ class VAEByHand(ByHand):
     """Rows of one matrix are the two heads' gradients; logits' slope is sigmoid - x."""
 
     def __init__(self, workload: VAE) -> None:
-        super().__init__(workload, workload.weights())
+        super().__init__(workload)
         self.n_batch = workload.n_batch
 
     def loss_and_gradients(self, x: Array, noise: Array) -> float:
@@ -247,7 +188,7 @@ class MLPByHand(ByHand):
     """A loop over the layers and back."""
 
     def __init__(self, workload: MLP) -> None:
-        super().__init__(workload, workload.weights())
+        super().__init__(workload)
         self.n_layers = len(workload.sizes) - 1
         self.n_batch = workload.n_batch
         self.relu = workload.activation == "relu"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import statistics
 import subprocess
 import tempfile
 import time
@@ -20,10 +19,11 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.kept import median_and_spread
 from benchmarks.peers.install import absent
 from benchmarks.workloads import WORKLOADS
 
-__all__ = ["OURS", "PEERS", "Entry", "Worker", "contest", "environment", "median_and_spread"]
+__all__ = ["OURS", "PEERS", "Entry", "Worker", "contest", "environment"]
 
 ROOT = Path(__file__).resolve().parents[1]
 TOLERANCE = 1e-9
@@ -133,12 +133,6 @@ class Worker:
             self.process.wait()
 
 
-def median_and_spread(times: Sequence[float]) -> dict[str, float]:
-    """Median, quartiles, minimum."""
-    low, middle, high = statistics.quantiles(times, n=4) if len(times) > 1 else [times[0]] * 3
-    return {"median": middle, "low": low, "high": high, "minimum": min(times)}
-
-
 def difference(ours: dict[str, Any], theirs: dict[str, Any]) -> float:
     """Largest difference of two checks, in units of the largest number of each array."""
     worst = 0.0
@@ -177,7 +171,8 @@ def contest(
     golden: dict[str, Any] | None = None
     with tempfile.TemporaryDirectory() as folder:
         for entry in entries:
-            record = records[entry.key] = {"peer": entry.peer, "mode": entry.mode}
+            record: dict[str, Any] = {}
+            records[entry.key] = record
             python = pythons.get(entry.peer)
             if python is None:
                 record["reason"] = "the rivals' environment was not made"
@@ -213,7 +208,7 @@ def contest(
                 record["reason"] = f"disagrees with ours by {record['difference']:.1e}; not timed"
                 worker.quit()
                 continue
-            record["times"], record["means"] = [], []
+            record["times"] = []
             workers[entry.key] = worker
         for _ in range(rounds):
             for key, worker in list(workers.items()):
@@ -225,14 +220,12 @@ def contest(
                     workers.pop(key).quit()
                 else:
                     records[key]["times"].append(answer["seconds"])
-                    records[key]["means"].append(answer["mean"])
-                    records[key]["calls"] = answer["calls"]
-    for key, worker in workers.items():
+    for worker in workers.values():
         worker.quit()
-        records[key].update(median_and_spread(records[key]["times"]))
     for key, record in records.items():
-        if "median" in record:
-            say(f"  {key:28} {record['median'] * 1e6:12.2f} µs   {record['difference']:.0e}")
+        if record.get("times"):
+            middle = median_and_spread(record["times"])["median"]
+            say(f"  {key:28} {middle * 1e6:12.2f} µs   {record['difference']:.0e}")
         elif not record.get("does_not_fit"):
             say(f"  {key:28} {record['reason']}")
     return records

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.workloads import Arrays, Workload
@@ -41,7 +41,6 @@ class Run:
     weights : the present weights.
     finish : waits for work in the background.
     steps_per_call : training steps in a call of `step`.
-    facts : numbers that belong into the table, such as bytes of an arena.
     """
 
     step: Callable[[], Any]
@@ -49,7 +48,6 @@ class Run:
     weights: Callable[[], Arrays]
     finish: Callable[[], Any] = _nothing
     steps_per_call: int = 1
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def turns(workload: Workload, step: Callable[..., Any], samples: Any = None) -> Callable[[], Any]:

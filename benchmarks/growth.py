@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import statistics
 import time
 from typing import Any
 
@@ -51,23 +52,16 @@ def varied(axis: str, size: int) -> LSTM:
 
 
 def cost(axis: str, size: int, mode: str, seconds: float, rounds: int) -> dict[str, Any]:
-    """Seconds of a step, of the preparation, and bytes of memory above the imports'."""
+    """Seconds of a step, and bytes of memory above the imports'."""
     module_name, module_mode = MODES[mode]
     module = {"ours": ours, "textbook": textbook, "by_hand": by_hand}[module_name]
     workload = varied(axis, size)
     before = rss()
-    started = time.perf_counter()
     run = module.prepare(workload, module_mode)
     run.step()
-    prepared = time.perf_counter() - started
     n_calls = enough_calls(run, seconds)
-    times = [take_turn(run, n_calls, seconds)[0] for _ in range(rounds)]
-    return {
-        "seconds": sorted(times)[len(times) // 2],
-        "prepare_seconds": prepared,
-        "bytes": rss() - before,
-        **run.facts,
-    }
+    times = [take_turn(run, n_calls, seconds) for _ in range(rounds)]
+    return {"seconds": statistics.median(times), "bytes": rss() - before}
 
 
 def recording(n_steps: int) -> dict[str, Any]:
@@ -81,11 +75,7 @@ def recording(n_steps: int) -> dict[str, Any]:
     recorded = step.recording(*sample)
     seconds = time.perf_counter() - started
     values = sum(8 * i.output.size for i in recorded.recorded.instructions)
-    again = autodiff.compile(ours.Model(workload).step)
-    started = time.perf_counter()
-    again.recording(*sample)
     return {
-        "seconds": min(seconds, time.perf_counter() - started),
         "first_seconds": seconds,
         "recorded": len(recorded.recorded.instructions),
         "instructions": len(recorded.code.instructions),
@@ -102,9 +92,9 @@ def memory_over(n_steps: int, mode: str, workload: str = "lstm-post") -> dict[st
     time_calls(run, -(-n_calls // 10))
     gc.collect()
     begun = rss("VmRSS")
-    seconds = time_calls(run, n_calls)
+    time_calls(run, n_calls)
     gc.collect()
-    return {"begun": begun, "ended": rss("VmRSS"), "n_steps": n_steps, "seconds": seconds}
+    return {"begun": begun, "ended": rss("VmRSS"), "n_steps": n_steps}
 
 
 def passes(workload: str, seconds: float, rounds: int) -> dict[str, Any]:
@@ -124,10 +114,8 @@ def passes(workload: str, seconds: float, rounds: int) -> dict[str, Any]:
         except Exception as error:
             found[name]["reason"] = f"{type(error).__name__}: {error}"[:200]
             runs.pop(name, None)
-            continue
-        found[name].update(runs[name].facts)
     calls = {name: enough_calls(run, seconds) for name, run in runs.items()}
     for _ in range(rounds):
         for name, run in runs.items():
-            found[name]["times"].append(take_turn(run, calls[name], seconds)[0])
+            found[name]["times"].append(take_turn(run, calls[name], seconds))
     return found

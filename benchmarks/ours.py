@@ -135,7 +135,6 @@ def prepare(workload: Workload, mode: str, without: tuple[str, ...] = ()) -> Run
     model = Model(workload)
     samples = workload.samples()
     per_call = 1
-    facts: dict[str, Any] = {}
     if mode in ("eager", "reference"):
         run = eager_step(model, samples[0], workload.kind == "LSTM")
         if mode == "reference":
@@ -150,9 +149,6 @@ def prepare(workload: Workload, mode: str, without: tuple[str, ...] = ()) -> Run
         step = turns(workload, lambda *sample: float(model.step(*sample).value))
     else:
         compiled = autodiff.compile(model.step, without=without)
-        recording = compiled.recording(*samples[0])
-        facts["arena_bytes"] = 8 * recording.code.arena_size
-        facts["instructions"] = len(recording.code.instructions)
         if mode == "scan":
             stacked = workload.stacked()
             per_call = workload.n_scan
@@ -169,4 +165,4 @@ def prepare(workload: Workload, mode: str, without: tuple[str, ...] = ()) -> Run
     def weights() -> Arrays:
         return {name: np.array(p.value) for name, p in model.parameters.items()}
 
-    return Run(step, gradients, weights, steps_per_call=per_call, facts=facts)
+    return Run(step, gradients, weights, steps_per_call=per_call)

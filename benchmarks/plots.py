@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from benchmarks.labels import label, side
-from benchmarks.targets import CALL, columns, ratio
+from benchmarks.targets import CALL, columns, timed
 from benchmarks.workloads import WORKLOADS
 
 __all__ = ["draw"]
@@ -59,17 +59,15 @@ def draw(results: dict[str, Any], folder: Path) -> list[str]:
 def relative(by_threads: dict[str, dict[str, Any]], threads: str) -> dict[str, float]:
     """Times over that of our call: by rounds, or of the better column of each."""
     if threads != "best":
-        entries = by_threads.get(threads, {})
-        ours = entries.get(CALL, {})
         return {
-            key: ratio(entry, ours)
-            for key, entry in entries.items()
-            if entry.get("times") and ours.get("times") and not key.startswith("control")
+            key: entry["over"][CALL]
+            for key, entry in by_threads.get(threads, {}).items()
+            if CALL in entry.get("over", {}) and not key.startswith("control")
         }
     best: dict[str, float] = {}
     for entries in by_threads.values():
         for key, entry in entries.items():
-            if entry.get("times") and not key.startswith("control"):
+            if timed(entry) and not key.startswith("control"):
                 best[key] = min(best.get(key, float("inf")), entry["median"])
     ours_best = best.get(CALL)
     return {key: m / ours_best for key, m in best.items()} if ours_best else {}
@@ -186,12 +184,7 @@ def pass_bars(results: dict[str, Any]) -> Figure | None:
     found = results.get("passes", {}).get("found", {})
     panels = {}
     for workload, runs in found.items():
-        whole = runs.get("", {})
-        values = {
-            name: ratio(run, whole)
-            for name, run in runs.items()
-            if name and run.get("times") and whole.get("times")
-        }
+        values = {n: run["over"][""] for n, run in runs.items() if n and run.get("over")}
         if values:
             panels[workload] = values
     if not panels:

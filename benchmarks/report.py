@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.labels import label
-from benchmarks.targets import CALL, columns, judge, ratio
+from benchmarks.targets import CALL, columns, judge, timed
 from benchmarks.workloads import WORKLOADS
 
 __all__ = ["render", "write"]
@@ -96,7 +96,7 @@ def machine(results: dict[str, Any]) -> list[str]:
     ]
     rows = []
     for name, section in results.items():
-        if name != "machine":
+        if name not in ("machine", "libraries"):
             busy = ", ".join(map(str, section.get("load", [])))
             quick = "quick" if section.get("quick") else "full"
             rows.append((name, section.get("when", ""), quick, busy))
@@ -140,32 +140,29 @@ def contest_table(by_threads: dict[str, dict[str, Any]]) -> list[str]:
     keys = list(dict.fromkeys(key for entries in by_threads.values() for key in entries))
 
     def order(key: str) -> float:
-        medians = [e[key]["median"] for e in by_threads.values() if e.get(key, {}).get("times")]
+        medians = [e[key]["median"] for e in by_threads.values() if timed(e.get(key))]
         return min(medians, default=math.inf)
 
     rows, absent = [], []
     for key in sorted(keys, key=order):
         row = [label(key)]
-        timed = False
         for entries in by_threads.values():
-            entry, ours = entries.get(key, {}), entries.get(CALL, {})
-            if not entry.get("times"):
+            entry = entries.get(key, {})
+            if not timed(entry):
                 row += ["", ""]
                 continue
-            timed = True
             spread = f" [{time_text(entry['low'])} – {time_text(entry['high'])}]"
-            times = ratio(entry, ours)
+            times = None if key.startswith("control") else entry["over"].get(CALL)
             row.append(time_text(entry["median"]) + spread)
-            row.append("" if key.startswith("control") or math.isnan(times) else f"{times:.2f}")
+            row.append(f"{times:.2f}" if times else "")
         entry = first.get(key, {})
-        if not timed:
-            if not entry.get("does_not_fit"):
-                absent.append(f"- {label(key)}: {entry.get('reason', '?')}")
+        if not any(row[1:]):
+            absent.append(f"- {label(key)}: {entry.get('reason', '?')}")
             continue
         row += [
             f"{entry['difference']:.0e}" if "difference" in entry else "",
-            time_text(entry.get("compile_seconds")),
-            bytes_text(entry.get("bytes", {}).get("peak")),
+            time_text(entry.get("begin")),
+            bytes_text(entry.get("peak")),
         ]
         rows.append(row)
     head = ["", *[t for n in by_threads for t in (f"{n} thread{'s' * (n != '1')}", "× ours")]]
@@ -175,25 +172,17 @@ def contest_table(by_threads: dict[str, dict[str, Any]]) -> list[str]:
 
 def libraries(results: dict[str, Any]) -> list[str]:
     """Import time, installed size, version, BLAS."""
-    seen: dict[str, list[str]] = {}
-    for column in _found(results, "contest").values():
-        for entry in column["entries"].values():
-            versions = entry.get("versions", {})
-            name = next((n for n in versions if n not in ("python", "numpy")), "numpy")
-            if name not in seen and versions:
-                pools = {
-                    f"{p.get('internal_api')} {p.get('version') or ''} {p.get('architecture', '')}"
-                    for p in entry.get("blas", [])
-                }
-                seen[name] = [
-                    versions.get(name, ""),
-                    time_text(entry["import_seconds"]),
-                    bytes_text(entry.get("installed_bytes")),
-                    bytes_text(entry["bytes"]["imported"]),
-                    ", ".join(sorted(" ".join(p.split()) for p in pools)),
-                ]
-    if not seen:
-        return []
+    rows = [
+        (
+            name,
+            facts["version"],
+            time_text(facts["import_seconds"]),
+            bytes_text(facts["installed_bytes"]),
+            bytes_text(facts["imported_bytes"]),
+            ", ".join(facts["pools"]),
+        )
+        for name, facts in sorted(results.get("libraries", {}).items())
+    ]
     head = (
         "",
         "version",
@@ -202,8 +191,7 @@ def libraries(results: dict[str, Any]) -> list[str]:
         "memory after import",
         "pools",
     )
-    rows = [(name, *facts) for name, facts in sorted(seen.items())]
-    return ["## Libraries", "", *table(head, rows)]
+    return ["## Libraries", "", *table(head, rows)] if rows else []
 
 
 def roofline(results: dict[str, Any]) -> list[str]:
@@ -243,7 +231,7 @@ def recording(results: dict[str, Any]) -> list[str]:
     """What a recording costs."""
     rows = []
     for n_steps, found in _found(results, "recording").items():
-        if "seconds" not in found:
+        if "first_seconds" not in found:
             rows.append((n_steps, found.get("reason", "?")[:80], *[""] * 5))
             continue
         rows.append(
@@ -271,13 +259,12 @@ def passes(results: dict[str, Any]) -> list[str]:
         row = [{"": "all passes", "all": "no pass"}.get(name, f"without {name}")]
         for workload in found.values():
             entry = workload.get(name, {})
-            whole = workload.get("", {})
-            if not entry.get("times") or not whole.get("times"):
+            if not entry.get("over"):
                 row.append(entry.get("reason", "")[:40])
             elif name == "":
-                row.append(time_text(sorted(entry["times"])[len(entry["times"]) // 2]))
+                row.append(time_text(entry["median"]))
             else:
-                row.append(f"× {ratio(entry, whole):.2f}")
+                row.append(f"× {entry['over']['']:.2f}")
         rows.append(row)
     if not rows:
         return []
@@ -334,7 +321,7 @@ def ops(results: dict[str, Any]) -> list[str]:
         row = [case["op"], " ".join("×".join(map(str, s)) or "()" for s in case["shapes"])]
         for k in (0, 1):
             if k < len(compiled):
-                gains.append(reference[k] / compiled[k])
+                gains.append(case["gains"][k])
                 row += [time_text(reference[k]), time_text(compiled[k]), f"{gains[-1]:.1f}"]
             else:
                 row += ["", "", ""]

@@ -94,7 +94,7 @@ def _middle(call: Callable[[], Any], seconds: float = 0.03, rounds: int = 7) -> 
     run = Run(call, None, dict)
     call()
     n_calls = enough_calls(run, seconds)
-    return statistics.median(take_turn(run, n_calls, seconds)[0] for _ in range(rounds))
+    return statistics.median(take_turn(run, n_calls, seconds) for _ in range(rounds))
 
 
 def blas(function: str) -> int:

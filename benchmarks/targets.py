@@ -6,12 +6,11 @@ times slower. Ratios are medians over the rounds of one run, in which all took t
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["TARGETS", "Target", "Verdict", "judge", "ratio"]
+__all__ = ["TARGETS", "Target", "Verdict", "compared", "judge", "timed"]
 
 CALL, SCAN, EAGER = "ours/call", "ours/scan", "ours/eager"
 JAX = ("jax_jit/resident", "jax_jit/call", "jax_jit/scan")
@@ -39,6 +38,7 @@ class Target:
     what: str = "seconds"
 
 
+# fmt: off
 TARGETS: tuple[Target, ...] = (
     Target("eager against the textbook graph", "lstm-post", EAGER, ("textbook/call",), 2.5),
     Target("scan against hand-written C", "lstm-post", SCAN, ("floor/scan",), 2.0, "within"),
@@ -46,60 +46,26 @@ TARGETS: tuple[Target, ...] = (
     Target("call against JAX jit, data resident", "lstm-post", CALL, ("jax_jit/resident",), 4.0),
     Target("call against JAX jit, same terms", "lstm-post", CALL, ("jax_jit/call",), 8.0),
     Target("call against the textbook graph", "lstm-post", CALL, ("textbook/call",), 100.0),
-    Target(
-        "call against PyTorch eager",
-        "lstm-post",
-        CALL,
-        ("torch_eager/call", "torch_eager/nn.LSTM"),
-        130.0,
-    ),
+    Target("call against PyTorch eager", "lstm-post", CALL, TORCH[:2], 130.0),
     Target("call against hand-written C", "vae-post", CALL, ("floor/scan",), 1.5, "within"),
-    Target(
-        "call against the best of JAX jit and PyTensor",
-        "vae-post",
-        CALL,
-        (*JAX[:2], "pytensor_function/call"),
-        2.5,
-    ),
-    Target(
-        "call against the best of JAX jit and PyTensor",
-        "mlp-post",
-        CALL,
-        (*JAX[:2], "pytensor_function/call"),
-        2.5,
-    ),
-    Target(
-        "call against the best of JAX and PyTorch",
-        "lstm-128",
-        CALL,
-        (*JAX, *TORCH),
-        1.4,
-        threads="best",
-    ),
+    *(Target("call against the best of JAX jit and PyTensor", workload, CALL,
+             (*JAX[:2], "pytensor_function/call"), 2.5)
+      for workload in ("vae-post", "mlp-post")),
+    Target("call against the best of JAX and PyTorch", "lstm-128", CALL, (*JAX, *TORCH), 1.4,
+           threads="best"),
     Target("call against all rivals", "vae-400", CALL, RIVALS, 1.0, threads="best"),
     Target("call against all rivals", "mlp-512", CALL, RIVALS, 1.0, threads="best"),
-    Target(
-        "call against its bare products", "vae-400", CALL, (), 1.15, "within", "best", "products"
-    ),
-    Target(
-        "call against its bare products", "mlp-512", CALL, (), 1.15, "within", "best", "products"
-    ),
+    *(Target("call against its bare products", workload, CALL, (), 1.15, "within", "best",
+             "products")
+      for workload in ("vae-400", "mlp-512")),
     Target("recording T = 5: at most 50 ms", "5", CALL, (), 0.05, "within", what="recording"),
     Target("recording T = 50: at most 0.3 s", "50", CALL, (), 0.3, "within", what="recording"),
     Target("recording T = 1000: at most 6 s", "1000", CALL, (), 6.0, "within", what="recording"),
-    *(
-        Target(
-            "peak memory against the best of JAX and PyTorch",
-            workload,
-            CALL,
-            (*JAX, *TORCH),
-            1.0,
-            "within",
-            what="bytes",
-        )
-        for workload in ("lstm-post", "lstm-128", "vae-400", "mlp-512")
-    ),
+    *(Target("peak memory against the best of JAX and PyTorch", workload, CALL, (*JAX, *TORCH), 1.0,
+             "within", what="bytes")
+      for workload in ("lstm-post", "lstm-128", "vae-400", "mlp-512")),
 )
+# fmt: on
 """All of them, in the order of the table."""
 
 
@@ -114,12 +80,9 @@ class Verdict:
     against: str
 
 
-def ratio(theirs: dict[str, Any], ours: dict[str, Any]) -> float:
-    """Their time over ours: the median of the rounds, so that slow minutes cancel."""
-    pairs = list(zip(theirs.get("times", ()), ours.get("times", ()), strict=False))
-    if not pairs:
-        return float("nan")
-    return statistics.median(t / o for t, o in pairs)
+def compared(workload: str) -> list[str]:
+    """The contestants that tables and targets compare the others with."""
+    return list(dict.fromkeys([CALL, *(t.ours for t in TARGETS if t.workload == workload)]))
 
 
 def columns(results: dict[str, Any], workload: str) -> dict[str, dict[str, Any]]:
@@ -132,19 +95,17 @@ def columns(results: dict[str, Any], workload: str) -> dict[str, dict[str, Any]]
     }
 
 
-def _timed(entry: dict[str, Any] | None) -> bool:
-    return bool(entry and entry.get("times"))
+def timed(entry: dict[str, Any] | None) -> bool:
+    """Whether there are times of this contestant."""
+    return bool(entry and "median" in entry)
 
 
 def _best_ratio(table: dict[str, dict[str, Any]], target: Target) -> tuple[float, str] | None:
     """Smallest ratio against any of the others, and which it was."""
     if target.threads == "1":
         entries = table.get("1", {})
-        ours = entries.get(target.ours)
-        others = [(key, entries[key]) for key in target.others if _timed(entries.get(key))]
-        if not _timed(ours) or not others:
-            return None
-        return min((ratio(entry, ours), key) for key, entry in others)
+        over = {key: entries.get(key, {}).get("over", {}).get(target.ours) for key in target.others}
+        return min(((factor, key) for key, factor in over.items() if factor), default=None)
     # The better column of each: medians, since the columns were not measured in turns.
     ours_best = _best_median(table, target.ours)
     others_best = [(m, key) for key in target.others if (m := _best_median(table, key))]
@@ -155,7 +116,7 @@ def _best_ratio(table: dict[str, dict[str, Any]], target: Target) -> tuple[float
 
 
 def _best_median(table: dict[str, dict[str, Any]], key: str) -> float | None:
-    medians = [e[key]["median"] for e in table.values() if _timed(e.get(key))]
+    medians = [e[key]["median"] for e in table.values() if timed(e.get(key))]
     return min(medians, default=None)
 
 
@@ -178,7 +139,7 @@ def _judge_products(results: dict[str, Any], target: Target) -> Verdict:
     reached = [
         entries[target.ours]["median"] / roof["products_seconds"]
         for threads, entries in table.items()
-        if _timed(entries.get(target.ours))
+        if timed(entries.get(target.ours))
         and (roof := roofs.get(f"{target.workload}/{threads}", {})).get("products_seconds")
     ]
     if not reached:
@@ -198,9 +159,9 @@ def _judge_recording(results: dict[str, Any], target: Target) -> Verdict:
 def _judge_bytes(results: dict[str, Any], target: Target) -> Verdict:
     entries = columns(results, target.workload).get("1", {})
     peaks = {
-        key: entries[key]["bytes"]["peak"]
+        key: entries[key]["peak"]
         for key in (target.ours, *target.others)
-        if _timed(entries.get(key)) and entries[key]["bytes"]["peak"]
+        if timed(entries.get(key)) and entries[key].get("peak")
     }
     ours = peaks.pop(target.ours, None)
     if ours is None or not peaks:

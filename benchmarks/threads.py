@@ -17,45 +17,45 @@ from typing import Any
 
 import numpy as np
 
-from autodiff import _core
+import autodiff
+from autodiff import Tensor, _core
 
 SIZES = [(128, 784, 512), (784, 128, 512), (128, 400, 784), (32, 160, 512), (160, 1600, 128),
          (512, 512, 512), (1024, 1024, 1024)]  # fmt: skip
-ADAM = [
-    ("multiply", 2, 4, None, -1), ("multiply", 1, 5, None, -2), ("add", -1, -2, None, 2),
-    ("square", 1, None, None, -1), ("multiply", -1, 5, None, -1), ("multiply", 3, 4, None, -2),
-    ("add", -1, -2, None, 3), ("sqrt", 3, None, None, -1), ("add", -1, 5, None, -1),
-    ("divide", 2, -1, None, -1), ("multiply", -1, 5, None, -1), ("subtract", 0, -1, None, 0),
-]  # fmt: skip
 
 
 def product(m: int, k: int, n: int) -> Any:
-    """One matrix product."""
+    """One matrix product, added to what is there, as a compiled step."""
     random = np.random.default_rng(0)
-    a, b, c = random.normal(size=(m, k)), random.normal(size=(k, n)), np.zeros((m, n))
-    code = [("gemm", 0, 0, m, n, k, 1.0, (1, 0), k, (2, 0), n, 0.0, (3, 0), n, (), (), (), ())]
-    return _core.Program(0, [], [a, b, c], code, [])
+    a, b = (Tensor(random.normal(size=shape)) for shape in ((m, k), (k, n)))
+    c = Tensor(np.zeros((m, n)))
+    return autodiff.compile(lambda: c.assign(c.value + a.value @ b.value))
 
 
 def adam(n: int) -> Any:
-    """An update of n numbers in one run."""
+    """Adam's update of n numbers, as a compiled step."""
     random = np.random.default_rng(0)
-    tensors = [random.uniform(0.5, 1.0, n) for _ in range(4)]
-    operands = [((i + 1, 0), (1,)) for i in range(4)] + [((5, i), (0,)) for i in range(2)]
-    buffers = [*tensors, np.array([0.9, 0.1])]
-    return _core.Program(0, [], buffers, [("run", (n,), operands, ADAM)], [])
+    w, g, m, v = (Tensor(random.uniform(0.5, 1.0, n)) for _ in range(4))
+
+    def step() -> None:
+        m.assign(0.9 * m.value + 0.1 * g.value)
+        v.assign(0.9 * v.value + 0.1 * g.value**2)
+        w.assign(w.value - 0.1 * m.value / (np.sqrt(v.value) + 0.1))
+
+    return autodiff.compile(step)
 
 
-def least(program: Any, counts: list[int], seconds: float) -> dict[int, float]:
+def least(step: Any, counts: list[int], seconds: float) -> dict[int, float]:
     """Microseconds with each number of threads."""
+    step()  # recorded
     best = dict.fromkeys(counts, float("inf"))
     end = time.perf_counter() + seconds * len(counts)
     while time.perf_counter() < end:
         for n in counts:
-            _core.set_threads(n)
+            autodiff.set_threads(n)
             for _ in range(20):
                 start = time.perf_counter()
-                program.run()
+                step()
                 best[n] = min(best[n], 1e6 * (time.perf_counter() - start))
     return best
 

@@ -3,7 +3,7 @@
 Speaks JSON, a line a message, over the standard input and output it was started with::
 
     {"do": "start", "module": ..., "mode": ..., "workload": ..., "check": [3], "file": "x.npz"}
-    {"do": "run", "seconds": 0.1}   → {"seconds": per training step, "mean": ..., "calls": n}
+    {"do": "run", "seconds": 0.1}   → {"seconds": per training step}
     {"do": "task", "module": ..., "function": ..., "arguments": {...}}
     {"do": "quit"}
 
@@ -56,17 +56,16 @@ def enough_calls(run: Any, seconds: float) -> int:
     return n_calls
 
 
-def take_turn(run: Any, n_calls: int, seconds: float) -> tuple[float, float]:
-    """Seconds of a call, in a turn of `n_calls` that take about `seconds`: median and mean.
+def take_turn(run: Any, n_calls: int, seconds: float) -> float:
+    """Seconds of a call, in a turn of `n_calls` that take about `seconds`.
 
-    The turn is cut into slices of a millisecond (or one call); the first number is the median over
-    the slices. On a machine that others use, too, a slice is seldom interrupted, a turn always.
+    The turn is cut into slices of a millisecond (or one call), and counts with their median.
+    On a machine that others use, too, a slice is seldom interrupted, a turn always.
     """
     per_slice = max(1, int(n_calls * SLICE / seconds))
     slices = [time_calls(run, per_slice) for _ in range(max(1, n_calls // per_slice))]
     slices.sort()
-    mean = sum(slices) / len(slices)
-    return slices[len(slices) // 2] / per_slice, mean / per_slice
+    return slices[len(slices) // 2] / per_slice
 
 
 def versions(library: str | None) -> dict[str, str]:
@@ -179,8 +178,6 @@ def start(message: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         "versions": versions(library),
         "installed_bytes": installed_bytes(library),
         "blas": blas(),
-        "steps_per_call": run.steps_per_call,
-        "facts": run.facts,
     }
 
 
@@ -198,12 +195,8 @@ def main() -> None:
                 n_calls = 0
             elif message["do"] == "run":
                 n_calls = n_calls or enough_calls(run, message["seconds"])
-                middle, mean = take_turn(run, n_calls, message["seconds"])
-                answer = {
-                    "seconds": middle / run.steps_per_call,
-                    "mean": mean / run.steps_per_call,
-                    "calls": n_calls,
-                }
+                taken = take_turn(run, n_calls, message["seconds"])
+                answer = {"seconds": taken / run.steps_per_call}
             elif message["do"] == "task":
                 function = getattr(importlib.import_module(message["module"]), message["function"])
                 answer = {"result": function(**message["arguments"])}

@@ -63,6 +63,14 @@ class Workload:
         """The initial weights, fresh arrays."""
         raise NotImplementedError
 
+    def packed(self) -> Arrays:
+        """The initial weights in the form that suits libraries of arrays."""
+        return self.weights()
+
+    def named(self, packed: Arrays) -> Arrays:
+        """Copies under the names of :meth:`weights`; the reverse of :meth:`packed`."""
+        return {name: np.array(x) for name, x in packed.items()}
+
     def samples(self) -> list[tuple[Array, ...]]:
         """The arguments of each step."""
         raise NotImplementedError
@@ -95,6 +103,17 @@ class LSTM(Workload):
         """Gates of shape (n_in + n_hidden, n_hidden), output (n_hidden, n_out)."""
         gate = (self.n_in + self.n_hidden, self.n_hidden)
         return _layers({**dict.fromkeys(GATES, gate), "out": (self.n_hidden, self.n_out)}, 1)
+
+    def packed(self) -> Arrays:
+        """The gates side by side, W and b; the output, V and d."""
+        weights = self.weights()
+        W, b = pack_gates(weights)
+        return {"W": W, "b": b, "V": weights["out.W"], "d": weights["out.b"][0]}
+
+    def named(self, packed: Arrays) -> Arrays:
+        """The gates apart again."""
+        W, b, V, d = (np.array(packed[name]) for name in "WbVd")
+        return {**unpack_gates(W, b), "out.W": V, "out.b": d.reshape(1, -1)}
 
     def samples(self) -> list[tuple[Array, ...]]:
         """Waves: windows of `n_steps`, and each the next point. In the post: cos and sin."""
@@ -209,42 +228,15 @@ WORKLOADS: dict[str, Workload] = {
         LSTM("lstm-post", "LSTM 2→15→2, T = 5, batch 1, SGD (the post's)", n_scan=200),
         VAE("vae-post", "VAE 784-50-25-784, batch 1, SGD (the post's)", rate=0.001),
         MLP("mlp-post", "MLP 784-100-10, sigmoid, squared error, batch 1, SGD (the post's)"),
-        LSTM(
-            "lstm-128",
-            "LSTM 32→128→32, T = 50, batch 32, SGD",
-            n_in=32,
-            n_hidden=128,
-            n_out=32,
-            n_steps=50,
-            n_batch=32,
-            n_samples=8,
-            n_scan=8,
-        ),
-        VAE(
-            "vae-400",
-            "VAE 784-400-20-400-784, batch 128, Adam",
-            n_hidden=400,
-            n_latent=20,
-            n_decoder=400,
-            n_batch=128,
-            method="adam",
-            rate=0.001,
-            n_samples=16,
-            n_scan=16,
-        ),
-        MLP(
-            "mlp-512",
-            "MLP 784-512-128-10, relu, cross-entropy, batch 128, Adam",
-            sizes=(784, 512, 128, 10),
-            activation="relu",
-            n_batch=128,
-            method="adam",
-            rate=0.001,
-            n_samples=16,
-            n_scan=16,
-        ),
+        LSTM("lstm-128", "LSTM 32→128→32, T = 50, batch 32, SGD", n_in=32, n_hidden=128, n_out=32,
+             n_steps=50, n_batch=32, n_samples=8, n_scan=8),
+        VAE("vae-400", "VAE 784-400-20-400-784, batch 128, Adam", n_hidden=400, n_latent=20,
+            n_decoder=400, n_batch=128, method="adam", rate=0.001, n_samples=16, n_scan=16),
+        MLP("mlp-512", "MLP 784-512-128-10, relu, cross-entropy, batch 128, Adam",
+            sizes=(784, 512, 128, 10), activation="relu", n_batch=128, method="adam", rate=0.001,
+            n_samples=16, n_scan=16),
     )
-}
+}  # fmt: skip
 """All workloads by name."""
 
 

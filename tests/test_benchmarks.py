@@ -11,8 +11,19 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))  # last: what is tested may be installed elsewhere
 
+import autodiff  # noqa: E402
 from autodiff.op import OPS  # noqa: E402
-from benchmarks import by_hand, floor, op_table, ours, report, roofline, textbook  # noqa: E402
+from benchmarks import (  # noqa: E402
+    by_hand,
+    floor,
+    kept,
+    op_table,
+    ours,
+    report,
+    roofline,
+    textbook,
+    threads,
+)
 from benchmarks.contest import (  # noqa: E402
     OURS,
     PEERS,
@@ -20,12 +31,11 @@ from benchmarks.contest import (  # noqa: E402
     contest,
     difference,
     environment,
-    median_and_spread,
 )
 from benchmarks.contestant import DoesNotFit  # noqa: E402
 from benchmarks.labels import label, side  # noqa: E402
 from benchmarks.peers.install import name_of, requirements  # noqa: E402
-from benchmarks.targets import TARGETS, judge, ratio  # noqa: E402
+from benchmarks.targets import TARGETS, judge  # noqa: E402
 from benchmarks.workloads import GATES, WORKLOADS, pack_gates, unpack_gates  # noqa: E402
 
 N_STEPS = 3
@@ -182,10 +192,9 @@ def test_difference(theirs, gap):
 
 
 def test_median_and_spread():
-    found = median_and_spread([3.0, 1.0, 2.0, 5.0, 4.0])
-    assert (found["median"], found["minimum"]) == (3.0, 1.0)
-    assert found["low"] < 3.0 < found["high"]
-    assert median_and_spread([2.0])["median"] == 2.0
+    found = kept.median_and_spread([3.0, 1.0, 2.0, 5.0, 4.0])
+    assert found["low"] < 3.0 == found["median"] < found["high"]
+    assert kept.median_and_spread([2.0])["median"] == 2.0
 
 
 # ---- rivals' files ---------------------------------------------------------------------------
@@ -233,12 +242,18 @@ def test_operations_are_counted():
     assert roofline.costs(WORKLOADS["lstm-128"])["flops"] == forward + backward
 
 
+def test_products_and_updates_on_threads_run():
+    for step in (threads.product(3, 4, 5), threads.adam(8)):
+        assert (
+            0.0 < threads.least(step, [autodiff.get_threads()], 0.001)[autodiff.get_threads()] < 1e6
+        )
+
+
 # ---- the report -------------------------------------------------------------------------------
 
 
 def entry(times, **more):
     return {
-        **median_and_spread(times),
         "times": times,
         "difference": 1e-15,
         "compile_seconds": 0.5,
@@ -251,8 +266,8 @@ def entry(times, **more):
 
 
 @pytest.fixture
-def results():
-    """As in results.json, tiny."""
+def measured():
+    """As it is measured, section by section, tiny."""
     entries = {
         "ours/call": entry([2e-6, 3e-6, 2e-6]),
         "ours/eager": entry([1e-4, 1e-4, 1e-4]),
@@ -262,47 +277,52 @@ def results():
         "sklearn_mlp/call": {"reason": "has no LSTM", "does_not_fit": True},
     }
     return {
-        "machine": {"processor": "one", "cores": 2, "system": "Linux", "python": "3"},
-        "contest": {"found": {"lstm-post/1": {"entries": entries}}, "load": [1.0]},
+        "contest": {"lstm-post/1": {"entries": entries}},
         "roofline": {
-            "found": {
-                "lstm-post/1": {
-                    **roofline.costs(WORKLOADS["lstm-post"]),
-                    "products_seconds": 1e-6,
-                    "functions_seconds": 1e-6,
-                    "gflops": 20.0,
-                }
+            "lstm-post/1": {
+                **roofline.costs(WORKLOADS["lstm-post"]),
+                "products_seconds": 1e-6,
+                "functions_seconds": 1e-6,
+                "gflops": 20.0,
             }
         },
-        "recording": {"found": {"5": {"reason": "a fault"}}},
+        "recording": {"5": {"reason": "a fault"}},
         "passes": {
-            "found": {
-                "lstm-post": {
-                    "": {"times": [1e-6]},
-                    "stack": {"times": [2e-6]},
-                    "all": {"times": []},
-                }
-            }
+            "lstm-post": {
+                "": {"times": [1e-6]},
+                "stack": {"times": [2e-6]},
+                "all": {"times": []},
+            },
+            "vae-post": {"reason": "the process died"},
         },
-        "memory": {"found": {"call": {"begun": 100, "ended": 200, "n_steps": 10}}},
-        "growth": {"found": {"n_steps/autodiff, eager/5": {"seconds": 1e-3, "bytes": 1_000_000}}},
+        "memory": {"call": {"begun": 100, "ended": 200, "n_steps": 10}},
+        "growth": {"n_steps/autodiff, eager/5": {"seconds": 1e-3, "bytes": 1_000_000}},
         "ops": {
-            "found": {
-                "cases": [
-                    {
-                        "op": "add",
-                        "shapes": [[3, 4], []],
-                        "reference": [2e-6, 4e-6],
-                        "compiled": [1e-6, 1e-6],
-                    }
-                ]
-            }
+            "cases": [
+                {
+                    "op": "add",
+                    "shapes": [[3, 4], []],
+                    "reference": [2e-6, 4e-6],
+                    "compiled": [1e-6, 1e-6],
+                }
+            ]
         },
     }
 
 
+@pytest.fixture
+def results(measured):
+    """As in results.json."""
+    machine = {"processor": "one", "cores": 2, "system": "Linux", "python": "3"}
+    met = kept.libraries(measured["contest"]["lstm-post/1"]["entries"])
+    sections = {
+        name: {"found": kept.shown(name, found), "load": [1.0]} for name, found in measured.items()
+    }
+    return {"machine": machine, "libraries": met, **sections}
+
+
 def test_the_report_says_what_was_measured_and_what_was_not(results, tmp_path):
-    (tmp_path / "results.json").write_text(json.dumps(results))
+    (tmp_path / "results.json").write_text(kept.as_text(results))
     report.write(tmp_path)
     text = (tmp_path / "RESULTS.md").read_text()
     row = next(line for line in text.splitlines() if line.startswith("| textbook NumPy graph"))
@@ -335,6 +355,19 @@ def test_targets_are_judged(results):
 
 
 def test_ratio_compares_within_rounds():
-    slow_minute = {"times": [1.0, 10.0, 1.0]}
-    assert ratio({"times": [3.0, 30.0, 3.0]}, slow_minute) == pytest.approx(3.0)
-    assert np.isnan(ratio({}, slow_minute))
+    assert kept.ratio([3.0, 30.0, 3.0], [1.0, 10.0, 1.0]) == pytest.approx(3.0)
+
+
+def test_what_is_stored_is_short_and_loses_nothing_that_is_shown(results):
+    assert json.loads(kept.as_text(results)) == results
+    entries = results["contest"]["found"]["lstm-post/1"]["entries"]
+    assert entries["textbook/call"]["over"]["ours/eager"] == 4.0
+    assert "times" not in entries["ours/call"]
+    assert "sklearn_mlp/call" not in entries  # what does not fit is in no table
+    assert results["libraries"]["jax"]["version"] == "9"
+    for given, expected in [(1.23456789, 1.2346), (1.23449996, 1.23449996), (1 / 3, 0.33333)]:
+        assert kept.shown("memory", {"call": {"begun": given}}) == {"call": {"begun": expected}}
+
+
+def test_the_stored_results_are_small():
+    assert (ROOT / "benchmarks" / "results.json").stat().st_size <= 60_000

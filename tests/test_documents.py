@@ -50,15 +50,22 @@ def test_snippets_are_found_with_their_output() -> None:
     assert list(snippets(text)) == [("a\n", "1\n"), ("b\n", None)]
 
 
-def test_the_readme_prints_what_it_says() -> None:
-    found = list(snippets(README.read_text(encoding="utf-8")))
-    assert len(found) >= 2
+@pytest.mark.parametrize("document", [README, ROOT / "docs" / "data.md"], ids=short)
+def test_a_document_prints_what_it_says(document: Path) -> None:
+    found = list(snippets(document.read_text(encoding="utf-8")))
+    assert found
     assert all(told is not None for _, told in found)
-    namespace: dict[str, Any] = {"__name__": "readme"}
+    namespace: dict[str, Any] = {"__name__": "document"}
     for code, told in found:
         with contextlib.redirect_stdout(io.StringIO()) as printed:
-            exec(compile(code, "README.md", "exec"), namespace)
+            exec(compile(code, document.name, "exec"), namespace)
         assert printed.getvalue() == told
+
+
+def test_the_document_of_the_data_sets_names_them_all() -> None:
+    text = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    for name in autodiff.data.__all__:
+        assert f"`{name}(" in text or f"`{name}`" in text, name
 
 
 def test_the_first_screen_has_what_a_stranger_asks() -> None:

@@ -66,8 +66,7 @@ def prepare(workload: Workload, mode: str) -> Run:
             buffer.set_arg(k, memoryview(array))
         buffer.set_res(0, memoryview(value))
         buffer.set_res(1, memoryview(held[new]))
-        calls.append((run, buffer))
-    runs = [run for run, _ in calls]
+        calls.append((run, buffer))  # the buffers must outlive this function
     turn = 0
     x_in = sample[0].reshape(x.shape, order="F")
     target_in = sample[1].reshape(target.shape, order="F")
@@ -76,7 +75,7 @@ def prepare(workload: Workload, mode: str) -> Run:
         nonlocal turn
         x_in[...] = x_new[:, 0]
         target_in[...] = target_new
-        runs[turn]()
+        calls[turn][0]()
         turn = 1 - turn
         return float(value[0])
 
@@ -92,10 +91,7 @@ def prepare(workload: Workload, mode: str) -> Run:
         loss, g = gradient(x0[:, 0], target0, held[turn])
         return float(loss), named(np.array(g).ravel())
 
-    run = Run(turns(workload, one), gradients, lambda: named(held[turn]))
-    run.facts["kept"] = len(calls)  # the buffers must outlive this function
-    run.kept = calls  # type: ignore[attr-defined]
-    return run
+    return Run(turns(workload, one), gradients, lambda: named(held[turn]))
 
 
 def _compiled(function, folder):

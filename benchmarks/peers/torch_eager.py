@@ -13,6 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks.contestant import DoesNotFit, Run, turns
+from benchmarks.models import Framework, loss_of
 from benchmarks.workloads import ADAM, Workload, pack_gates, unpack_gates
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "0")) or os.cpu_count() or 1)
@@ -26,63 +27,39 @@ MODES = {
 TORCH_GATES = ("i", "f", "g", "o")
 
 
-def lstm_loss(w):
-    """The cell written out; parameters W, b, V, d."""
+class Torch(Framework):
+    """Products that add, fused losses, and cuts that are views."""
 
-    def loss(p, x, target):
-        H, n_in = w.n_hidden, w.n_in
-        parts = x @ p["W"][:n_in] + p["b"]
-        Wh = p["W"][n_in:]
-        h = c = x.new_zeros((w.n_batch, H))
-        hidden = []
-        for part in parts.unbind():
-            gates = torch.addmm(part, h, Wh)
-            i, f, g, o = gates.chunk(4, dim=1)
-            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-            h = torch.sigmoid(o) * torch.tanh(c)
-            hidden.append(h)
-        y = torch.addmm(p["d"], torch.cat(hidden), p["V"])
-        return 0.5 * F.mse_loss(y, target, reduction="sum") / w.n_batch
+    sigmoid, relu = staticmethod(torch.sigmoid), staticmethod(torch.relu)
 
-    return loss
+    def dense(self, x, W, b):
+        """One kernel for matrices."""
+        return torch.addmm(b, x, W) if x.dim() == 2 else x @ W + b
 
+    def squared_error(self, y, target):
+        """Fused."""
+        return F.mse_loss(y, target, reduction="sum")
 
-def vae_loss(w):
-    """Loss of (parameters, x, noise)."""
+    def bernoulli(self, logits, target):
+        """Fused."""
+        return F.binary_cross_entropy_with_logits(logits, target, reduction="sum")
 
-    def dense(p, name, x):
-        return torch.addmm(p[f"{name}.b"], x, p[f"{name}.W"])
+    def cross_entropy(self, logits, target, n_batch):
+        """Fused; a mean over the rows."""
+        return F.cross_entropy(logits, target)
 
-    def loss(p, x, noise):
-        hidden = torch.tanh(dense(p, "encoder", x))
-        mean, log_variance = dense(p, "mean", hidden), dense(p, "log_variance", hidden)
-        latent = mean + torch.exp(0.5 * log_variance) * noise
-        if w.n_decoder:
-            latent = torch.tanh(dense(p, "decoder", latent))
-        logits = dense(p, "output", latent)
-        nll = F.binary_cross_entropy_with_logits(logits, x, reduction="sum")
-        kl = 0.5 * torch.sum(log_variance.exp() + mean.square() - 1.0 - log_variance)
-        return (nll + kl) / w.n_batch
+    def gates(self, sums, n):
+        """Four views by one operation."""
+        f, i, o, g = sums.chunk(4, dim=1)
+        return torch.sigmoid(f), torch.sigmoid(i), torch.sigmoid(o), torch.tanh(g)
 
-    return loss
+    def zeros(self, n_rows, n_columns):
+        """Of its own kind."""
+        return torch.zeros((n_rows, n_columns), dtype=torch.float64)
 
-
-def mlp_loss(w):
-    """Loss of (parameters, x, target)."""
-    n = len(w.sizes) - 1
-
-    def loss(p, x, target):
-        for k in range(n):
-            x = torch.addmm(p[f"{k}.b"], x, p[f"{k}.W"])
-            if w.activation == "sigmoid":
-                x = torch.sigmoid(x)
-            elif k + 1 < n:
-                x = torch.relu(x)
-        if w.activation == "sigmoid":
-            return 0.5 * F.mse_loss(x, target, reduction="sum") / w.n_batch
-        return F.cross_entropy(x, target)
-
-    return loss
+    def unroll(self, w, cell, parts, U):
+        """All parts by one operation."""
+        return super().unroll(w, cell, parts.unbind(), U)
 
 
 def prepare(workload: Workload, mode: str) -> Run:
@@ -92,30 +69,13 @@ def prepare(workload: Workload, mode: str) -> Run:
             raise DoesNotFit("not an LSTM")
         p, loss, named = _nn_lstm(workload)
     else:
-        initial = workload.weights()
-        if workload.kind == "LSTM":
-            W, b = pack_gates(initial, TORCH_GATES)
-            initial = {"W": W, "b": b, "V": initial["out.W"], "d": initial["out.b"][0]}
-        p = {k: torch.tensor(x).requires_grad_() for k, x in initial.items()}
-        make = {"LSTM": lstm_loss, "VAE": vae_loss, "MLP": mlp_loss}[workload.kind](workload)
-
-        def loss(*sample):
-            return make(p, *sample)
-
-        def named(arrays):
-            if workload.kind != "LSTM":
-                return arrays
-            out = {"out.W": arrays["V"], "out.b": arrays["d"].reshape(1, -1)}
-            return {**unpack_gates(arrays["W"], arrays["b"], TORCH_GATES), **out}
-
-    if mode == "compile":
-        one = _compiled(workload, p, make)
-    else:
-        one = _eager(workload, list(p.values()), loss)
+        p = {k: torch.tensor(x).requires_grad_() for k, x in workload.packed().items()}
+        loss, named = loss_of(workload, Torch(torch)), workload.named
+    one = (_compiled if mode == "compile" else _eager)(workload, p, loss)
     first = [torch.from_numpy(x) for x in workload.samples()[0]]
 
     def gradients():
-        value = loss(*first)
+        value = loss(p, *first)
         g = torch.autograd.grad(value, list(p.values()))
         return value.item(), named({k: np.array(x) for k, x in zip(p, g, strict=True)})
 
@@ -126,7 +86,8 @@ def prepare(workload: Workload, mode: str) -> Run:
     )
 
 
-def _eager(workload, parameters, loss):
+def _eager(workload, p, loss):
+    parameters = list(p.values())
     if workload.method == "sgd":
         optimiser = torch.optim.SGD(parameters, lr=workload.rate, fused=True)
     else:
@@ -137,7 +98,7 @@ def _eager(workload, parameters, loss):
 
     def one(*sample):
         optimiser.zero_grad(set_to_none=True)
-        value = loss(*sample)
+        value = loss(p, *sample)
         value.backward()
         optimiser.step()
         return value.item()
@@ -195,7 +156,7 @@ def _nn_lstm(w):
         out.bias.copy_(torch.from_numpy(initial["out.b"][0]))
     lstm.bias_hh_l0.requires_grad_(False)
 
-    def loss(x, target):
+    def loss(p, x, target):
         hidden, _ = lstm(x)
         y = out(hidden.reshape(-1, w.n_hidden))
         return 0.5 * F.mse_loss(y, target, reduction="sum") / w.n_batch

@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
-from pictures import BOX, arrows, boxes, frames, labels, lstm, tensor, the_arrow
+from drawn import BOX, arrows, boxes, frames, labels, lstm, tensor, the_arrow
 
 import autodiff
 from autodiff import draw, nn

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from drawn import arrows, boxes, frames, labels, lstm, tensor, the_arrow
 from hypothesis import given
 from hypothesis import strategies as st
-from pictures import arrows, boxes, frames, labels, lstm, tensor, the_arrow
 
 import autodiff
 from autodiff import draw
