@@ -33,12 +33,16 @@ def declare(
     reads: str = "",
     shape: ShapeRule | None = None,
     examples: Sequence[Example],
+    **facts: Any,
 ) -> Callable[[Callable[..., Any]], OpFunction]:
     """Turn a forward rule into an op and enter it into the table.
 
     Positional parameters of the function are inputs, keyword-only ones attributes; a
     leading underscore in its name (of a function that a public one wraps) is dropped.
     Without a `shape` rule the op is elementwise and its operands broadcast.
+
+    facts : the other fields of :class:`autodiff.op.Op`, as its documentation has them. Unless it is
+        said, an elementwise op is correctly rounded, and one that moves elements exact.
 
     Raises
     ------
@@ -58,6 +62,8 @@ def declare(
         if len(rules) != len(inputs) or not read <= {OUTPUT, *inputs}:
             raise ValueError(f"op {name!r}: backward or reads do not match {inputs}")
         formula = (inspect.getdoc(function) or "").partition("\n")[0]
+        if shape is None or facts.get("moves"):
+            facts.setdefault("ulps", 0.5 if shape is None else 0.0)
         op = Op(
             name=name,
             inputs=inputs,
@@ -69,6 +75,7 @@ def declare(
             variadic=variadic,
             examples=tuple(examples),
             formula=formula,
+            **facts,
         )
         OPS[name] = op
 

@@ -12,6 +12,7 @@ again) and recorded values.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +30,10 @@ ForwardRule = Callable[..., Any]
 BackwardRule = Callable[..., Any]
 # shape(*shapes, **attributes) -> shape of the output, or ShapeError
 ShapeRule = Callable[..., Shape]
+# arguments(name, *arguments as users give them) -> (operands, attributes), or (result, None)
+ArgumentRule = Callable[..., tuple[Any, dict[str, Any] | None]]
+# identity(emitter, bound op, inputs) -> the value as it is known already, or None
+Identity = Callable[..., Any]
 
 OUTPUT = "z"  # the name of an op's output in `reads`; the inputs go by their parameter names
 
@@ -91,6 +96,20 @@ class Op:
     variadic : takes any number of inputs.
     examples : see :class:`Example`.
     formula : the first line of the docstring.
+    numpy : dotted names of the functions that mean this op: "numpy.exp", "scipy.special.expit".
+    arguments : ``arguments(name, *arguments)`` brings what users give into operands and
+        attributes; (result, None) if there is nothing to compute, or other ops compute it.
+        None: positional arguments are operands, attributes are given by name.
+    ulps : how far the kernel may be off, in units in the last place. At most 0.5: every operation
+        is correctly rounded, and all back ends give the same bits. inf: it grows with the sizes.
+    domain : the interval of each input on which the op is defined; empty: all numbers.
+    cost : of one element, in additions. Large work is cut into parts by it.
+    moves : computes nothing: elements of its output are elements of its inputs, or 0; which ones
+        follows from shapes and attributes.
+    view : moves, and may be no work at all in a program: a way to look at its input.
+    sparse : the gradients of its inputs are 0 but for a part.
+    identity : ``identity(emitter, bound, inputs)``: what a program knows of it without computing.
+    empty : examples without elements, besides those that follow from `examples`.
     """
 
     name: str
@@ -103,6 +122,16 @@ class Op:
     variadic: bool
     examples: tuple[Example, ...]
     formula: str
+    numpy: tuple[str, ...] = ()
+    arguments: ArgumentRule | None = None
+    ulps: float = math.inf
+    domain: tuple[tuple[float, float], ...] = ()
+    cost: float = 1.0
+    moves: bool = False
+    view: bool = False
+    sparse: bool = False
+    identity: Identity | None = None
+    empty: tuple[Example, ...] = ()
     _bare: BoundOp = field(init=False)
 
     def __post_init__(self) -> None:

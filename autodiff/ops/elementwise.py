@@ -362,7 +362,7 @@ def not_equal(x: Any, y: Any) -> Any:
     return subtract(1.0, equal(x, y))
 
 
-@declare(backward=None, examples=_unary())
+@declare(backward=None, examples=_unary(), moves=True)
 def stop_gradient(x: Any) -> Any:
     """z = x, but no gradient passes."""
     return x

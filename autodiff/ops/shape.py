@@ -53,6 +53,8 @@ IntLike: TypeAlias = int | np.integer[Any]
 
 
 @declare(
+    moves=True,
+    view=True,
     shape=lambda x, *, shape: shape,
     backward=lambda g, z, x, *, shape: reshape(g, x.shape),
     examples=[
@@ -83,6 +85,8 @@ def reshape(x: Any, shape: IntLike | Sequence[IntLike]) -> Any:
 
 
 @declare(
+    moves=True,
+    view=True,
     shape=lambda x, *, axes: tuple(x[a] for a in axes),
     backward=lambda g, z, x, *, axes: transpose(g, tuple(np.argsort(axes))),
     examples=[
@@ -149,6 +153,8 @@ def _broadcast_to_backward(g: Any, z: Any, x: Any, *, shape: Shape) -> Any:
 
 
 @declare(
+    moves=True,
+    view=True,
     shape=lambda x, *, shape: shape,
     backward=_broadcast_to_backward,
     examples=[
@@ -199,6 +205,8 @@ def _concat_backward(g: Any, z: Any, *parts: Any, axis: int, position: int) -> A
 
 
 @declare(
+    moves=True,
+    view=True,
     shape=_concat_shape,
     backward=_concat_backward,
     examples=[
@@ -279,6 +287,9 @@ def _getitem_backward(g: Any, z: Any, x: Any, *, index: Index) -> Any:
 
 
 @declare(
+    moves=True,
+    view=True,
+    sparse=True,
     shape=lambda x, *, index: indexed_shape(x, index),
     backward=_getitem_backward,
     examples=[
@@ -316,6 +327,7 @@ def _scatter_slice_shape(x: Shape, *, index: Index, shape: Shape) -> Shape:
 
 
 @declare(
+    moves=True,
     shape=_scatter_slice_shape,
     backward=lambda g, z, x, *, index, shape: _getitem(g, index=index),
     examples=[
@@ -385,6 +397,8 @@ def _take_backward(g: Any, z: Any, x: Any, rows: Any) -> Any:
 
 
 @declare(
+    ulps=0.0,
+    sparse=True,
     shape=_take_shape,
     backward=(_take_backward, None),
     reads="rows",
