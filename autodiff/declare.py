@@ -88,14 +88,15 @@ def declare(
 def _public_function(op: Op, function: Callable[..., Any], keywords: frozenset[str]) -> Any:
     """The function that users call for `op`, with the name and docstring of `function`."""
     n_operands = len(op.inputs)
-    direct = caller(op)
 
     @functools.wraps(function)
     def call(*operands: Any, **attributes: Any) -> Any:
         if attributes.keys() != keywords or len(operands) != n_operands:
             operands, attributes = _arranged(op, keywords, operands, attributes)
-        return apply(op, operands, attributes) if attributes else direct(*operands)
+        return apply(op, operands, attributes)
 
+    if not keywords:
+        call = functools.wraps(function)(caller(op, call))
     call.op = op  # type: ignore[attr-defined]
     return call
 

@@ -40,47 +40,39 @@ class Operators(Protocols):
 
     # ---- arithmetic -------------------------------------------------------------------
 
-    def __add__(self, other: Any) -> Node:
-        return ops.add(self, other)  # type: ignore[no-any-return]
+    __add__ = ops.add
 
     def __radd__(self, other: Any) -> Node:
         return ops.add(other, self)  # type: ignore[no-any-return]
 
-    def __sub__(self, other: Any) -> Node:
-        return ops.subtract(self, other)  # type: ignore[no-any-return]
+    __sub__ = ops.subtract
 
     def __rsub__(self, other: Any) -> Node:
         return ops.subtract(other, self)  # type: ignore[no-any-return]
 
-    def __mul__(self, other: Any) -> Node:
-        return ops.multiply(self, other)  # type: ignore[no-any-return]
+    __mul__ = ops.multiply
 
     def __rmul__(self, other: Any) -> Node:
         return ops.multiply(other, self)  # type: ignore[no-any-return]
 
-    def __truediv__(self, other: Any) -> Node:
-        return ops.divide(self, other)  # type: ignore[no-any-return]
+    __truediv__ = ops.divide
 
     def __rtruediv__(self, other: Any) -> Node:
         return ops.divide(other, self)  # type: ignore[no-any-return]
 
-    def __matmul__(self, other: Any) -> Node:
-        return ops.matmul(self, other)  # type: ignore[no-any-return]
+    __matmul__ = ops.matmul
 
     def __rmatmul__(self, other: Any) -> Node:
         return ops.matmul(other, self)  # type: ignore[no-any-return]
 
-    def __neg__(self) -> Node:
-        return ops.negative(self)  # type: ignore[no-any-return]
+    __neg__ = ops.negative
 
     def __pos__(self) -> Node:
         return self  # type: ignore[return-value]
 
-    def __abs__(self) -> Node:
-        return ops.abs(self)  # type: ignore[no-any-return]
+    __abs__ = ops.abs
 
-    def __pow__(self, exponent: Any) -> Node:
-        return ops.power(self, exponent)  # type: ignore[no-any-return]
+    __pow__ = ops.power
 
     def __rpow__(self, base: Any) -> Node:
         return ops.power(base, self)  # type: ignore[no-any-return]
@@ -101,11 +93,9 @@ class Operators(Protocols):
 
     __hash__ = object.__hash__
 
-    def __gt__(self, other: Any) -> Node:
-        return ops.greater(self, other)  # type: ignore[no-any-return]
+    __gt__ = ops.greater
 
-    def __ge__(self, other: Any) -> Node:
-        return ops.greater_equal(self, other)  # type: ignore[no-any-return]
+    __ge__ = ops.greater_equal
 
     def __lt__(self, other: Any) -> Node:
         return ops.greater(other, self)  # type: ignore[no-any-return]
@@ -115,8 +105,7 @@ class Operators(Protocols):
 
     # ---- shape ------------------------------------------------------------------------
 
-    def __getitem__(self, index: Any) -> Node:
-        return ops.getitem(self, index)  # type: ignore[no-any-return]
+    __getitem__ = ops.getitem
 
     def __len__(self) -> int:
         if not self.shape:

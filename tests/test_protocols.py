@@ -327,9 +327,9 @@ def test_repr_shows_name_shape_value_and_line() -> None:
     assert "value 3" in repr(y)
     assert "value []" in repr(Tensor(np.zeros((0, 2))))
     assert "nan" in repr(Tensor([np.nan, 1.0]))
-    for thing in (x._parents, autodiff.get_backend(), y.op, x.parents, Tensor(0.0)):
+    for thing in (x.first_edge, autodiff.get_backend(), y.op, x.parents, Tensor(0.0)):
         assert repr(thing)
-    edge = next(iter(x._parents))
+    edge = x.first_edge
     assert repr(edge) == f"<edge to input 0 of {y.name}>"
     del y
     assert repr(edge) == "<edge to input 0 of a dead node>"
@@ -340,6 +340,6 @@ def test_buffers_of_tensors_begin_on_a_cache_line(shape):
     source = np.random.default_rng(0).normal(size=shape)
     for tensor in (Tensor(source), Tensor(shape=shape)):
         tensor.assign(source)
-        assert source.size < 8 or tensor._value.ctypes.data % 64 == 0
-        assert tensor._value.flags.c_contiguous
+        assert source.size < 8 or tensor.stored.ctypes.data % 64 == 0
+        assert tensor.stored.flags.c_contiguous
         np.testing.assert_array_equal(tensor.value, source)
