@@ -22,7 +22,7 @@ from autodiff.errors import GradientError
 from autodiff.fold import Place, repeats
 from autodiff.graph.node import Node
 from autodiff.graph.order import ancestors
-from autodiff.graph.state import Edge, State
+from autodiff.graph.state import State
 
 __all__ = ["dot", "svg"]
 
@@ -116,38 +116,26 @@ def svg(*nodes: Node, limit: int = 1000, **options: Any) -> str | None:
 
 
 def _check_connections(order: Sequence[Node]) -> None:
-    """Every use of a node is registered with both, reader and node, exactly once."""
-    silent: set[tuple[int, int, int]] = set()  # uses along which no gradient is sent
-    sending: set[Edge] = set()
+    """Every reader is known to the node that it reads, and reads it."""
+    listed: set[tuple[int, int]] = set()
+    reads: dict[State, set[int]] = {}
     for x in order:
-        for wanted, edges in ((True, x.sending_edges()), (False, x.silent_edges())):
-            sending.update(edges if wanted else ())
-            for edge in edges:
-                reader = edge()
-                if reader is None:
-                    continue
-                i = edge.position
-                read = i < len(reader.inputs) and reader.inputs[i] is x
-                key = (id(x), id(reader), i)
-                if not read or (wanted and reader.edges[i] is not edge) or key in silent:
-                    raise _broken(reader, i, x, "the node read lists it, the reader does not")
-                if not wanted:
-                    silent.add(key)
+        for reader in x.readers():
+            if reader not in reads:
+                reads[reader] = set(map(id, reader.inputs))
+            if id(x) not in reads[reader]:
+                raise _broken(reader, x, "the node read lists it, the reader does not")
+            listed.add((id(x), id(reader)))
     for reader in order:
-        for i, (x, wanted) in enumerate(zip(reader.inputs, reader.needed, strict=True)):
-            known = reader.edges[i]
-            if wanted:
-                ok = known is not None and known in sending and known() is reader
-            else:
-                ok = known is None and (id(x), id(reader), i) in silent
-            if not ok:
-                raise _broken(reader, i, x, "the reader has it, the node read does not list it")
+        for x in reader.inputs:
+            if (id(x), id(reader)) not in listed:
+                raise _broken(reader, x, "the reader has it, the node read does not list it")
 
 
-def _broken(reader: State, position: int, x: State, why: str) -> GradientError:
+def _broken(reader: State, x: State, why: str) -> GradientError:
     return GradientError(
-        f"the edge from {x.describe()} to input {position} of {reader.describe()} is "
-        f"broken: {why}; gradients would be lost"
+        f"the edge from {x.describe()} to {reader.describe()} is broken: {why}; gradients would be "
+        "lost"
     )
 
 
@@ -278,8 +266,7 @@ class _Picture:
             return ([state], WAITING) if started else ([], colour)
         if nodes[0].awaited < 0:
             return [], colour
-        readers = [edge() for edge in nodes[0].sending_edges()]
-        sent = sum(reader is not None and reader.has_sent_to(nodes[0]) for reader in readers)
+        sent = sum(reader.has_sent_to(nodes[0]) for reader, _ in nodes[0].uses(wanted=True))
         sent += sum(last == nodes[0].begun for last in nodes[0].senders.values())
         return [f"{sent} sent, {nodes[0].awaited} awaited"], WAITING
 
@@ -367,7 +354,7 @@ def _outside_style(sent: bool) -> str:
 
 
 def _state_of_edge(x: Node, reader: Node, i: int) -> str:
-    if reader.edges[i] is None:
+    if not reader.needed[i]:
         return "constant"
     if x.awaited >= 0 and reader.has_sent_to(x):
         return "sent"

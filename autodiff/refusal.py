@@ -10,16 +10,11 @@ from typing import Any, TypeVar
 from autodiff.array import is_operand
 from autodiff.errors import AutodiffError
 
-__all__ = ["is_of_package", "is_package_file", "refusal", "user_line"]
+__all__ = ["is_of_package", "refusal", "user_line"]
 
 ErrorT = TypeVar("ErrorT", bound=AutodiffError)
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
-
-
-def is_package_file(name: str) -> bool:
-    """Whether the file of this name is one of this package."""
-    return name.startswith(_PACKAGE)
 
 
 def is_of_package(frame: FrameType) -> bool:

@@ -222,13 +222,9 @@ def _sender(
     run = backend.backward
 
     def gradients_of(node: State, gradient: Any) -> Sequence[Any]:
-        return run(
-            node.op,  # type: ignore[arg-type]
-            gradient,
-            node.stored,
-            values_of(node.inputs),
-            node.needed,
-        )
+        inputs = node.inputs
+        values = (inputs[0].stored,) if len(inputs) == 1 else values_of(inputs)
+        return run(node.op, gradient, node.stored, values, node.needed)  # type: ignore[arg-type]
 
     if observer is None:
         return gradients_of

@@ -25,8 +25,6 @@ _stored, _serial = attrgetter("stored"), attrgetter("serial")
 
 def values_of(nodes: tuple[State, ...]) -> tuple[Any, ...]:
     """The values of some nodes, as a back end takes them."""
-    if len(nodes) == 1:
-        return (nodes[0].stored,)
     if len(nodes) == 2:
         return nodes[0].stored, nodes[1].stored
     return tuple(map(_stored, nodes))
@@ -51,8 +49,10 @@ def forward(root: State, backend: str | Backend | None = None) -> None:
         age = node.tick
         for x in node.inputs:
             if x.tick > age:
+                inputs = node.inputs
+                values = (x.stored,) if len(inputs) == 1 else values_of(inputs)
                 try:
-                    value = run(node.op, values_of(node.inputs))  # type: ignore[arg-type]
+                    value = run(node.op, values)  # type: ignore[arg-type]
                 except IndexRangeError as error:  # found only now: rows by number
                     raise IndexRangeError(f"{error} ({node.describe()})") from None
                 if observer is not None:

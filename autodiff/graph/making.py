@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 
 from autodiff import apply
-from autodiff.array import aligned_copy, is_float64
+from autodiff.array import Array, aligned_copy, is_float64
 from autodiff.errors import ShapeError
-from autodiff.graph.clock import ticks
 from autodiff.graph.observer import in_force
-from autodiff.graph.place import OURS
+from autodiff.graph.place import USER_FILES, users
 from autodiff.graph.state import State, TensorState
 from autodiff.op import BoundOp
 
@@ -26,16 +25,22 @@ __all__ = ["needed_of", "register"]
 
 _observer = in_force.get
 _frame = sys._getframe
-_NODES: dict[type, bool] = {}
-_classes: list[Any] = []
+_new: Any = object.__new__
+_build = State.build
+_Node: Any = State  # the classes, once they are known
+_Tensor: Any = TensorState
+_NODES: set[type] = set()
 _EXACT = 2**53  # integers below are floats, too
+_numbers: dict[float, Array] = {}
+_MANY = 1000
 
 
 def register(node: type[State], tensor: type[TensorState]) -> None:
     """These are the classes of nodes; no subclass is made or taken here."""
-    _classes[:] = node, tensor
+    global _Node, _Tensor
+    _Node, _Tensor = node, tensor
     for kind in (node, tensor):
-        _NODES[kind] = True
+        _NODES.add(kind)
         apply.MAKERS_OF_ONE[kind] = of_one
         apply.MAKERS_OF_TWO[kind] = of_two
         apply.MAKERS[kind] = of_several
@@ -53,10 +58,10 @@ def of_one(bound: BoundOp, x: Any) -> Any:
         except ShapeError:
             return None
     frame = _frame(2)
-    while OURS[frame.f_code.co_filename] and frame.f_back is not None:
-        frame = frame.f_back
-    node = _new(_classes[0])
-    needed = (x.needs_gradient and op.backward[0] is not None,)
+    if frame.f_code.co_filename not in USER_FILES:
+        frame = users(frame)
+    node = _new(_Node)
+    needed = (True,) if x.needs_gradient and op.backward[0] is not None else (False,)
     node.build(bound, (x,), shape, needed, None, frame.f_code, frame.f_lasti)
     return node
 
@@ -66,8 +71,8 @@ def of_two(bound: BoundOp, x: Any, y: Any) -> Any:
     if _observer() is not None:
         return None
     frame = _frame(2)
-    while OURS[frame.f_code.co_filename] and frame.f_back is not None:
-        frame = frame.f_back
+    if frame.f_code.co_filename not in USER_FILES:
+        frame = users(frame)
     code, instruction = frame.f_code, frame.f_lasti
     if type(y) not in _NODES:
         y = _constant(y, code, instruction)
@@ -84,7 +89,7 @@ def of_two(bound: BoundOp, x: Any, y: Any) -> Any:
             return None
     first, second = op.backward
     needed = (x.needs_gradient and first is not None, y.needs_gradient and second is not None)
-    node = _new(_classes[0])
+    node = _new(_Node)
     node.build(bound, (x, y), shape, needed, None, code, instruction)
     return node
 
@@ -94,8 +99,8 @@ def of_several(bound: BoundOp, inputs: Sequence[Any]) -> Any:
     if _observer() is not None:
         return None
     frame = _frame(2)
-    while OURS[frame.f_code.co_filename] and frame.f_back is not None:
-        frame = frame.f_back
+    if frame.f_code.co_filename not in USER_FILES:
+        frame = users(frame)
     code, instruction = frame.f_code, frame.f_lasti
     nodes, shapes = [], []
     for x in inputs:
@@ -108,7 +113,7 @@ def of_several(bound: BoundOp, inputs: Sequence[Any]) -> Any:
         shape = bound.shape(*shapes)
     except ShapeError:
         return None
-    node = _new(_classes[0])
+    node = _new(_Node)
     node.build(bound, tuple(nodes), shape, needed_of(bound, nodes), None, code, instruction)
     return node
 
@@ -123,22 +128,32 @@ def needed_of(bound: BoundOp, inputs: Sequence[State]) -> tuple[bool, ...]:
     return tuple([x.needs_gradient and rules[i] is not None for i, x in enumerate(inputs)])
 
 
-def _new(kind: Any) -> Any:
-    return kind.__new__(kind)
-
-
 def _constant(value: Any, code: Any, instruction: int) -> Any:
     """A constant tensor of a number or an array; None if it is anything else."""
     kind = type(value)
     if kind is float or (kind is int and -_EXACT < value < _EXACT):
-        array = np.array(value, np.float64)
+        array = _numbers.get(value)
+        if array is None:
+            array = _number(value)
     elif is_float64(value):
         array = aligned_copy(value)
+        array.setflags(write=False)  # nobody can reach it to assign it
     else:
         return None
-    array.setflags(write=False)  # nobody can reach it to assign it
-    tensor = _new(_classes[1])
-    tensor.build(None, (), array.shape, (), None, code, instruction)
+    tensor = _new(_Tensor)
+    _build(tensor, None, (), array.shape, (), None, code, instruction)
+    tensor.lock = tensor.reserved = tensor.kept_snapshot = None
     tensor.stored = array
-    tensor.tick = next(ticks)
+    tensor.tick = tensor.serial
     return tensor
+
+
+def _number(value: float) -> Array:
+    """An array of a Python number, which cannot be written, and is kept for the next time."""
+    array = np.array(value, np.float64)
+    array.setflags(write=False)
+    if value:  # 0.0 == -0.0
+        if len(_numbers) >= _MANY:
+            _numbers.clear()
+        _numbers[value] = array
+    return array

@@ -34,7 +34,7 @@ from autodiff.graph.memory import assign_together, require_value, sealed, snapsh
 from autodiff.graph.naming import summary
 from autodiff.graph.observer import current_observer, escaped, here, missing
 from autodiff.graph.place import place_of_user
-from autodiff.graph.state import State, TensorState, alive
+from autodiff.graph.state import State, TensorState
 from autodiff.graph.unfinished import note_read
 from autodiff.op import BoundOp
 from autodiff.operators import Operators
@@ -102,7 +102,7 @@ class Node(Copies, Operators):
     def parents(self) -> tuple[tuple[Node, int], ...]:
         """The nodes that read this one, each with the number of its input, oldest first."""
         node = here(self)
-        return alive([*node.sending_edges(), *node.silent_edges()])
+        return tuple(node.uses(wanted=False))
 
     @property
     def waiting_for(self) -> tuple[tuple[Node, int], ...]:

@@ -39,20 +39,18 @@ def ancestors(
     return order
 
 
-def reached(roots: Iterable[StateT]) -> tuple[list[StateT], dict[StateT, int]]:
-    """The nodes that gradients of `roots` come to, readers before inputs, and along how many edges.
+def reached(roots: Iterable[StateT]) -> tuple[list[StateT], set[StateT]]:
+    """The nodes that gradients of `roots` come to, readers before inputs; and as a set.
 
     Nothing comes to a computed condition, or to row numbers.
     """
-    counts = dict.fromkeys(roots, 0)
-    order = list(counts)
+    order = list(roots)
+    found = set(order)
     for node in order:  # which grows meanwhile
-        for x, wanted in zip(node.inputs, node.needed):  # noqa: B905 (they have one length)
-            if wanted:
-                if x in counts:
-                    counts[x] += 1
-                else:
-                    counts[x] = 1
-                    order.append(x)
+        needed = node.needed
+        for i, x in enumerate(node.inputs):
+            if needed[i] and x not in found:
+                found.add(x)
+                order.append(x)
     order.sort(key=_serial, reverse=True)
-    return order, counts
+    return order, found

@@ -7,30 +7,32 @@ ran and how far it was, as Python itself does it.
 from __future__ import annotations
 
 import sys
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any
 
-from autodiff.refusal import is_package_file
+from autodiff.refusal import is_of_package
 
-__all__ = ["OURS", "line_of", "place_of_user"]
+__all__ = ["USER_FILES", "line_of", "place_of_user", "users"]
 
-
-class _Ours(dict[str, bool]):
-    """For each file whether it is of this package; asked once."""
-
-    def __missing__(self, file: str) -> bool:
-        self[file] = ours = is_package_file(file)
-        return ours
+USER_FILES: set[str] = set()
+"""Files that are known to be none of this package."""
 
 
-OURS = _Ours()
+def users(frame: FrameType) -> FrameType:
+    """`frame`, if it is the user's, else that of the nearest caller outside this package."""
+    while frame.f_code.co_filename not in USER_FILES:
+        if not is_of_package(frame):
+            USER_FILES.add(frame.f_code.co_filename)
+        elif frame.f_back is None:
+            break
+        else:
+            frame = frame.f_back
+    return frame
 
 
 def place_of_user() -> tuple[CodeType, int]:
     """The code of the nearest caller outside this package, and its instruction."""
-    frame = sys._getframe(1)
-    while OURS[frame.f_code.co_filename] and frame.f_back is not None:
-        frame = frame.f_back
+    frame = users(sys._getframe(1))
     return frame.f_code, frame.f_lasti
 
 

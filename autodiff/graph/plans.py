@@ -31,18 +31,19 @@ class Whole:
     with it (without the root: a node that holds itself would stay when its last user lets it go).
     """
 
-    __slots__ = ("_below", "_counts", "_roots")
+    __slots__ = ("_below", "_reached", "_roots")
 
     def __init__(self, roots: Sequence[State]) -> None:
         self._roots = roots
         if len(roots) == 1 and roots[0].backward_plan is not None:
-            self._below, self._counts = roots[0].backward_plan
+            self._below, self._reached = roots[0].backward_plan
             return
-        self._below, self._counts = reached(roots)
+        self._below, self._reached = reached(roots)
         if len(roots) == 1:
-            del self._below[0], self._counts[roots[0]]
+            del self._below[0]
+            self._reached.discard(roots[0])
             if roots[0].sent:
-                roots[0].backward_plan = self._below, self._counts
+                roots[0].backward_plan = self._below, self._reached
         else:
             self._roots = ()
 
@@ -60,7 +61,7 @@ class Whole:
         And nothing is half finished, nor has pushed on already what was sent to it.
         """
         (root,) = self._roots
-        if root.awaited >= 0 or root.announced is not None or root.sending_edges():
+        if root.awaited >= 0 or root.announced is not None or self._others_send_to(root):
             return False
         last = root.begun
         for x in self._below:
@@ -68,11 +69,22 @@ class Whole:
                 return False
             if x.announced is not None or (x.unread is not None and not accumulate):
                 return False
-            if x.more_edges and self._counts[x] != sum(
-                can_send(edge, x) for edge in x.sending_edges()
-            ):
+            if x.more_readers and self._others_send_to(x):
                 return False
         return True
+
+    def _others_send_to(self, x: State) -> bool:
+        """Whether anybody who takes no part can send to `x`."""
+        if x.more_readers and x.outside_readers():
+            return True
+        (root,) = self._roots
+        return any(
+            reader not in self._reached
+            and reader is not root
+            and can_send(reader, x)
+            and reader.sends_to(x)
+            for reader in x.readers()
+        )
 
     def nodes(self) -> Iterable[State]:
         """All that take part."""
@@ -102,13 +114,14 @@ class Whole:
 class Waiting:
     """A pass from `root`, which gets a gradient from outside: as `sender`, or unannounced."""
 
-    __slots__ = ("_accumulate", "_left", "_now", "_pushing", "_root", "_sender")
+    __slots__ = ("_accumulate", "_awaits", "_left", "_pushing", "_root", "_sender", "_uses")
 
     def __init__(self, root: State, sender: str | None, accumulate: bool) -> None:
         self._root, self._sender = root, sender
         self._accumulate = accumulate
-        self._now = next(ticks)
         self._pushing: list[State] = []
+        self._uses: dict[State, dict[State, int]] = {}
+        self._awaits: dict[State, set[int]] = {}  # of the nodes whose sums begin
         self._left = {root: root.awaited if root.awaited > 0 else self._begin(root)}
         if sender is not None:
             self._left[root] -= 1  # the gradient from outside is one of those it waits for
@@ -120,31 +133,39 @@ class Waiting:
     def _send_from(self, node: State) -> None:
         """Count the gradients that `node` will send."""
         left = self._left
-        for x, edge in zip(node.inputs, node.edges, strict=True):
-            if edge is None:
-                continue
+        for x, n_uses in self._uses_by(node).items():
             if x.awaited > 0:
-                if node.sent >= x.begun:
+                if node.has_sent_to(x):
                     raise half_finished(x)
-                # Not waited for, so one more: a reader that was made or computed in mid-pass.
-                left[x] = left.get(x, x.awaited) + (edge.awaited_in != x.begun)
+                left.setdefault(x, x.awaited)
+                if x.awaits is None or node.serial not in x.awaits:
+                    left[x] += n_uses  # more than it waits for: made or computed in mid-pass
             elif x not in left:
                 if x.awaited == 0:
                     if not self._accumulate and is_unread(x):
                         raise unread(x)
-                    if x.op is not None and node.sent < x.begun:
+                    if x.op is not None and not node.has_sent_to(x):
                         raise twice(x)
                 left[x] = self._begin(x)
-            left[x] -= 1
+            left[x] -= n_uses
+
+    def _uses_by(self, reader: State) -> dict[State, int]:
+        """How many gradients `reader` sends to each node."""
+        uses = self._uses.get(reader)
+        if uses is None:
+            uses = self._uses[reader] = {}
+            for x, wanted in zip(reader.inputs, reader.needed, strict=True):
+                if wanted:
+                    uses[x] = uses.get(x, 0) + 1
+        return uses
 
     def _begin(self, node: State) -> int:
         """How many gradients will come to `node`, whose sum begins with this pass."""
-        expected = 0 if node.announced is None else len(node.announced)
-        for edge in node.sending_edges():
-            if can_send(edge, node):
-                edge.awaited_in = self._now
-                expected += 1
-        return expected
+        coming = [(reader, self._uses_by(reader).get(node, 0)) for reader in node.readers()]
+        coming += [(reader, 1) for reader, _ in node.outside_readers()]
+        coming = [(reader, n) for reader, n in coming if n and can_send(reader, node)]
+        self._awaits[node] = {reader.serial for reader, _ in coming}
+        return len(node.announced or ()) + sum(n for _, n in coming)
 
     def nodes(self) -> Iterable[State]:
         """All that something comes to."""
@@ -166,12 +187,14 @@ class Waiting:
 
     def note(self, sums: dict[State, Any]) -> None:
         """What has come, and how many each still waits for."""
+        now = next(ticks)
         for x, left in self._left.items():
             x.summed = sums[x]
-            if x.awaited <= 0:
-                x.begun = self._now
+            if x in self._awaits:
+                x.begun = now
+                x.awaits = self._awaits[x]
             x.awaited = max(left, 0)
         for node in self._pushing:
-            node.sent = self._now
+            node.sent = now
         if self._sender is not None and self._root.announced is not None:
             self._root.announced[self._sender] = self._root.begun

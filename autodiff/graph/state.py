@@ -1,9 +1,9 @@
 """What a node knows of itself and of its readers: all that the passes may touch.
 
-A node's readers are held by :class:`Edge`, weakly: a graph that nobody holds goes away, and nobody
-waits for it. Edges that a gradient will come along are kept apart from the silent ones. Most
-nodes have one reader; so the first edge of either kind has a slot, and may be dead, and only
-further ones make a set, which they leave when their reader is gone.
+A node holds its inputs, but its readers only weakly: a graph that nobody holds goes away, and
+nobody waits for it. What waits is an edge, not a reader: ``x * x`` reads `x` twice, and sends to it
+twice. The edges of a reader need no list of their own: they are its inputs, and `needed` says along
+which of them a gradient is sent. Most nodes have one reader; so the first has a slot.
 
 How a node counts. `awaited` is the number of gradients that it still waits for; 0 when its sum is
 complete; -1 when there is no sum, or an old one that the next gradient replaces. `begun` is the
@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from autodiff import forks
 from autodiff.array import Array, Shape
 from autodiff.graph.clock import ticks
 from autodiff.graph.naming import register_name
@@ -26,29 +27,21 @@ from autodiff.graph.place import line_of
 from autodiff.graph.unfinished import Unread, note_read
 from autodiff.op import BoundOp
 
-__all__ = ["Edge", "State", "TensorState", "alive"]
+__all__ = ["OutsideReader", "State", "TensorState"]
+
+ref = weakref.ref
+_striking_out = forks.new_lock()
 
 
-class Edge(weakref.ref["State"]):
-    """One use of a node: input number `position` of the reader, which it refers to weakly.
+class OutsideReader(weakref.ref["State"]):
+    """A reader that sends along its input `position`, but has another node for it.
 
-    `awaited_in` is the tick of the sum of the node read for which this reader is waited for.
+    In a recording: what was made outside, and reads the node that a stand-in stands for.
     """
 
-    # Without a constructor of its own in Python, which would take longer than all else.
-    __slots__ = ("awaited_in", "position")
+    __slots__ = ("position",)
 
     position: int
-    awaited_in: int
-
-    # Two edges of one reader are two edges: weak references would compare equal.
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
-
-    def __repr__(self) -> str:
-        reader = self()
-        name = "a dead node" if reader is None else reader.name  # a node's truth is its value's
-        return f"<edge to input {self.position} of {name}>"
 
 
 class State:
@@ -69,29 +62,28 @@ class State:
     unread : the pass that has left a gradient here which nobody has read.
     announced : outside senders, each with the tick of the sum that it sent to last.
     forward_plan, backward_plan : what the passes keep with a root.
-    edges : for each input the edge to it, None where no gradient is sent.
-    first_edge, more_edges : of those who read it and send gradients.
-    first_silent, more_silent : of those who read it and send none.
+    first_reader, more_readers : who reads it, weakly; a reader may be listed more than once.
+    crowded : at how many of those it is time to strike out who is gone.
+    awaits : the numbers of the readers that a half-finished sum waits for.
     """
 
     __slots__ = (
         "__weakref__",
         "announced",
         "awaited",
+        "awaits",
         "backward_plan",
         "begun",
         "built_at",
         "built_by",
-        "edges",
-        "first_edge",
-        "first_silent",
+        "crowded",
+        "first_reader",
         "forward_plan",
         "fresh_in",
         "given_name",
         "home",
         "inputs",
-        "more_edges",
-        "more_silent",
+        "more_readers",
         "needed",
         "needs_gradient",
         "op",
@@ -112,11 +104,9 @@ class State:
     home: Any
     built_by: Any
     built_at: int
-    edges: Sequence[Edge | None]
-    first_edge: Edge | None
-    more_edges: set[Edge] | None
-    first_silent: Edge | None
-    more_silent: set[Edge] | None
+    first_reader: weakref.ref[State] | None
+    more_readers: list[weakref.ref[State]] | None
+    awaits: set[int] | None
     unread: Unread | None
     announced: dict[str, int] | None
     forward_plan: tuple[Sequence[State], Sequence[State]] | None
@@ -153,40 +143,23 @@ class State:
         self.announced = None
         self.forward_plan = None
         self.backward_plan = None
-        self.first_edge = None
-        self.more_edges = None
-        self.first_silent = None
-        self.more_silent = None
-        if not inputs:
-            self.edges = ()
-            return
-        edges: list[Edge | None] = []
-        for position, x in enumerate(inputs):
-            # Between the look at a slot and the write to it there is no call, so that no other
-            # thread comes between; nor does one while {*()} makes an empty set.
-            if needed[position]:
-                if x.first_edge is None:
-                    edge = x.first_edge = Edge(self)
+        self.awaits = None
+        self.first_reader = None
+        self.more_readers = None
+        self.crowded = 8
+        if inputs:
+            me = ref(self)
+            for x in inputs:
+                # Between the look at a slot and the write to it nothing is called, so that no
+                # other thread comes between.
+                if x.first_reader is None:
+                    x.first_reader = me
+                elif x.more_readers is None:
+                    x.more_readers = [me]
                 else:
-                    more = x.more_edges
-                    if more is None:
-                        more = x.more_edges = {*()}
-                    edge = Edge(self, more.discard)
-                    more.add(edge)
-                edges.append(edge)
-            else:
-                if x.first_silent is None:
-                    edge = x.first_silent = Edge(self)
-                else:
-                    more = x.more_silent
-                    if more is None:
-                        more = x.more_silent = {*()}
-                    edge = Edge(self, more.discard)
-                    more.add(edge)
-                edges.append(None)
-            edge.position = position
-            edge.awaited_in = 0
-        self.edges = edges
+                    x.more_readers.append(me)
+                    if len(x.more_readers) > x.crowded:
+                        x.strike_out_the_gone()
 
     # ---- what it is called ------------------------------------------------------------
 
@@ -220,28 +193,60 @@ class State:
 
     # ---- who reads it -----------------------------------------------------------------
 
-    def sending_edges(self) -> list[Edge]:
-        """The edges that a gradient may come along; their readers live, or have just gone."""
-        return _listed(self.first_edge, self.more_edges)
+    def readers(self) -> list[State]:
+        """The living nodes that read it, each once."""
+        listed = [self.first_reader, *(self.more_readers or ())]
+        living = [one() for one in listed if one is not None and type(one) is ref]
+        return list(dict.fromkeys(one for one in living if one is not None))
 
-    def silent_edges(self) -> list[Edge]:
-        """The edges of readers that send nothing."""
-        return _listed(self.first_silent, self.more_silent)
+    def outside_readers(self) -> list[tuple[State, int]]:
+        """What was told by :meth:`add_outside_reader`."""
+        listed = [one for one in self.more_readers or () if isinstance(one, OutsideReader)]
+        return [(reader, one.position) for one in listed if (reader := one()) is not None]
 
-    def add_edge(self, reader: State, position: int) -> Edge:
-        """Let it wait for input `position` of `reader`, which need not have it for an input."""
-        if self.more_edges is None:
-            self.more_edges = {*()}
-        edge = Edge(reader, self.more_edges.discard)
-        edge.position = position
-        edge.awaited_in = 0
-        self.more_edges.add(edge)
-        return edge
+    def uses(self, *, wanted: bool) -> list[tuple[Any, int]]:
+        """Who reads it, each with the number of its input, oldest first.
 
-    def remove_edge(self, edge: Edge) -> None:
-        """Take back what :meth:`add_edge` has done."""
-        if self.more_edges is not None:
-            self.more_edges.discard(edge)
+        wanted : only those inputs that a gradient is sent to.
+        """
+        found = [
+            (reader, i)
+            for reader in self.readers()
+            for i, (x, sends) in enumerate(zip(reader.inputs, reader.needed, strict=True))
+            if x is self and (sends or not wanted)
+        ]
+        found += self.outside_readers()
+        return sorted(found, key=lambda pair: (pair[0].serial, pair[1]))
+
+    def sends_to(self, node: State) -> bool:
+        """Whether it sends a gradient to `node` along any of its inputs."""
+        return any(x is node and s for x, s in zip(self.inputs, self.needed, strict=True))
+
+    def add_outside_reader(self, reader: State, position: int) -> OutsideReader:
+        """Let it wait for what `reader` sends along input `position`; see OutsideReader."""
+        outside = OutsideReader(reader)
+        outside.position = position
+        if self.more_readers is None:
+            self.more_readers = []
+        self.more_readers.append(outside)
+        return outside
+
+    def remove_outside_reader(self, outside: OutsideReader) -> None:
+        """Take back what :meth:`add_outside_reader` has done."""
+        # Not by `==`, which compares what the references refer to.
+        self.more_readers = [one for one in self.more_readers or () if one is not outside]
+
+    def strike_out_the_gone(self) -> None:
+        """Forget readers that are gone; to be called each time that their number has doubled."""
+
+        def strike_out() -> None:
+            more = self.more_readers
+            if more is not None:
+                n = len(more)  # other threads may add to it meanwhile
+                more[:n] = [one for one in more[:n] if one() is not None]
+                self.crowded = 2 * len(more) + 8
+
+        forks.holding(_striking_out, strike_out)
 
     def has_sent_to(self, node: State) -> bool:
         """Whether the present sum of `node`, one of its inputs, holds the gradient it sends."""
@@ -292,23 +297,3 @@ class TensorState(State):
         """Its buffer has changed, or is about to: what was computed from it is stale."""
         self.drop_half_made_sum()
         self.tick = tick
-
-
-def _listed(first: Edge | None, more: Iterable[Edge] | None) -> list[Edge]:
-    # A reader may die meanwhile, and its edge leave the set: a copy.
-    edges = [] if more is None else list(more)
-    if first is not None and first() is not None:
-        edges.append(first)
-    return edges
-
-
-def alive(edges: Iterable[Edge]) -> tuple[tuple[Any, int], ...]:
-    """The readers at the ends of `edges`, each with the number of its input, oldest first."""
-    return tuple(sorted(_readers(edges), key=lambda pair: (pair[0].serial, pair[1])))
-
-
-def _readers(edges: Iterable[Edge]) -> Iterator[tuple[State, int]]:
-    for edge in edges:
-        reader = edge()
-        if reader is not None:
-            yield reader, edge.position

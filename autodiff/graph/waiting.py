@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from autodiff.errors import BackwardTwiceError, IncompleteGradientError
-from autodiff.graph.state import Edge, State, alive
+from autodiff.graph.state import State
 
 __all__ = [
     "can_send",
@@ -19,27 +19,25 @@ __all__ = [
 ]
 
 
-def can_send(edge: Edge, node: State) -> bool:
-    """Whether a gradient may come along `edge` to `node` in a pass over the present values.
+def can_send(reader: State, node: State) -> bool:
+    """Whether a gradient may come from `reader` to `node` in a pass over the present values.
 
     The reader may not have been computed yet. But if its value is older than the node's, as
     that of last step's graph is once a weight has been assigned, it must be computed
     again first: nobody waits for it.
     """
-    reader = edge()
-    return reader is not None and (reader.tick == 0 or reader.tick >= node.tick)
+    return reader.tick == 0 or reader.tick >= node.tick
 
 
 def waiting_for(node: State) -> tuple[tuple[Any, int], ...]:
     """The readers whose gradient is still to come to `node`, each with the number of its input."""
     if node.awaited == 0:
         return ()
-    edges = node.sending_edges()
+    uses = node.uses(wanted=True)
     if node.awaited < 0:
-        return alive([edge for edge in edges if can_send(edge, node)])
-    begun = node.begun
-    readers = alive([edge for edge in edges if edge.awaited_in == begun])
-    return tuple(pair for pair in readers if pair[0].sent < begun)
+        return tuple(use for use in uses if can_send(use[0], node))
+    awaits = node.awaits or ()
+    return tuple(u for u in uses if u[0].serial in awaits and not u[0].has_sent_to(node))
 
 
 def held_up(node: State) -> State | None:
@@ -53,11 +51,10 @@ def held_up(node: State) -> State | None:
         if x.awaited > 0:
             return x
         if x.awaited < 0:
-            for edge in x.sending_edges():
-                reader = edge()
-                if reader is not None and reader not in seen:
-                    seen.add(reader)
-                    stack.append(reader)
+            readers = [r for r in x.readers() if r not in seen and r.sends_to(x)]
+            readers += [r for r, _ in x.outside_readers() if r not in seen]
+            seen.update(readers)
+            stack += readers
     return None
 
 

@@ -38,7 +38,7 @@ def walk_back(
         gradient = sums.get(node)
         if gradient is None or node.op is None:
             continue
-        for x, term in zip(node.inputs, gradients_of(node, gradient), strict=True):
+        for x, term in zip(node.inputs, gradients_of(node, gradient)):  # noqa: B905
             if term is not None:
                 before = sums.get(x)
                 sums[x] = term if before is None else add(before, term)

@@ -21,7 +21,7 @@ from autodiff.graph.memory import room
 from autodiff.graph.node import Tensor
 from autodiff.graph.observer import Observer, escaped, observe
 from autodiff.graph.order import ancestors
-from autodiff.graph.state import Edge, State
+from autodiff.graph.state import OutsideReader, State
 from autodiff.graph.waiting import is_unread, unread
 from autodiff.program.handlers import has_handlers, in_handler
 from autodiff.program.ir import Program, Value
@@ -43,7 +43,7 @@ class Watch(Observer):
         self._stand_ins: dict[State, State] = {}
         self._originals: dict[State, weakref.ref[State]] = {}
         self._begin_with: dict[State, Recorded] = {}  # tensors: the state as the step finds it
-        self._ghosts: dict[int, list[tuple[State, Edge]]] = {}  # by the reader's identity
+        self._ghosts: dict[int, list[tuple[State, OutsideReader]]] = {}  # by the reader's identity
         self._start = next(clock.ticks)
         self._handlers = False
 
@@ -171,13 +171,15 @@ class Watch(Observer):
 
     def _stand_in_for_readers(self, node: State, stand_in: State, among: set[int]) -> None:
         """Readers outside may send, too: they are waited for as outside, until they are adopted."""
-        for waiting, edge in self._ghosts.pop(id(node), ()):
-            waiting.remove_edge(edge)
-        for edge in node.sending_edges():
-            reader = edge()
-            if reader is not None and id(reader) not in among:
-                ghost = stand_in.add_edge(reader, edge.position)
-                self._ghosts.setdefault(id(reader), []).append((stand_in, ghost))
+        for waiting, ghost in self._ghosts.pop(id(node), ()):
+            waiting.remove_outside_reader(ghost)
+        for reader in node.readers():
+            if id(reader) in among:
+                continue
+            for position, (x, wanted) in enumerate(zip(reader.inputs, reader.needed, strict=True)):
+                if wanted and x is node:
+                    ghost = stand_in.add_outside_reader(reader, position)
+                    self._ghosts.setdefault(id(reader), []).append((stand_in, ghost))
 
     # ---- the program ------------------------------------------------------------------
 

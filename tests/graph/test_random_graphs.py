@@ -227,8 +227,8 @@ class RandomGraphs(RuleBasedStateMachine):
         autodiff.reset(*nodes)
         self.forward_all()
         # Inner nodes that no pair names are read by others only; the ends are the pairs'.
-        ends = [i for i, n in enumerate(nodes) if n.needs_gradient and not n.sending_edges()]
-        inner = [i for i, n in enumerate(nodes) if n.needs_gradient and n.sending_edges()]
+        ends = [i for i, n in enumerate(nodes) if n.needs_gradient and not n.uses(wanted=True)]
+        inner = [i for i, n in enumerate(nodes) if n.needs_gradient and n.uses(wanted=True)]
         sends: list[tuple[int, str | None]] = [(i, None) for i in ends]
         if inner:
             outside = inner[extra % len(inner)]

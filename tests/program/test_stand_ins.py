@@ -24,12 +24,10 @@ from autodiff.save import save
 
 def state(*nodes: Node) -> list[Any]:
     """All that a node holds, by identity and value."""
-    edges = ("first_edge", "more_edges", "first_silent", "more_silent")
     slots = [name for kind in (State, TensorState) for name in kind.__slots__]
-    names = [name for name in slots if name not in ("__weakref__", *edges)]
+    names = [name for name in slots if name != "__weakref__"]
     return [
-        [(name, getattr(node, name, None)) for name in names]
-        + [len(node.sending_edges()), len(node.silent_edges())]
+        [(name, getattr(node, name, None)) for name in names] + [len(node.readers())]
         for node in nodes
     ]
 
