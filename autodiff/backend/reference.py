@@ -5,13 +5,13 @@ Slow, short and obviously right: the oracle of every other back end.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from autodiff.array import Array
 from autodiff.op import BoundOp
-from autodiff.ops.rules import input_gradient
+from autodiff.ops.rules import input_gradient, input_gradients
 
 __all__ = ["Reference"]
 
@@ -28,7 +28,7 @@ class Reference:
         """The value of `op`, a fresh array."""
         with np.errstate(all="ignore"):
             value = op.op.forward(*inputs, **op.attributes)
-        return _fresh(value, inputs)
+        return _fresh(value, set(map(id, inputs)))
 
     def backward(
         self,
@@ -39,15 +39,36 @@ class Reference:
         needed: Sequence[bool],
     ) -> list[Array | None]:
         """Gradients of the inputs, fresh arrays; None where not needed."""
-        gradients: list[Array | None] = []
         with np.errstate(all="ignore"):
-            for position, wanted in enumerate(needed):
-                g = input_gradient(op, position, gradient, output, inputs) if wanted else None
-                gradients.append(None if g is None else _fresh(g, (gradient, output, *inputs)))
-        return gradients
+            gradients = input_gradients(op, gradient, output, inputs, needed)
+        held = {id(gradient), id(output), *map(id, inputs)}
+        return [None if g is None else _fresh(g, held) for g in gradients]
+
+    def add_gradient(
+        self,
+        op: BoundOp,
+        position: int,
+        gradient: Array,
+        output: Array,
+        inputs: Sequence[Array],
+        total: Array,
+    ) -> Array:
+        """`total`, onto which the gradient of input `position` was added in place."""
+        with np.errstate(all="ignore"):
+            if position == 0 and op.op.onto is not None:
+                op.op.onto(total, gradient, output, *inputs, **op.attributes)
+                return total
+            g = input_gradient(op, position, gradient, output, inputs)
+            if g is not None:
+                total += g
+        return total
 
 
-def _fresh(value: Array, others: Sequence[Array]) -> Array:
-    """`value` as a contiguous float64 array that shares memory with none of `others`."""
+def _fresh(value: Array, held: Collection[int]) -> Array:
+    """`value` as a contiguous float64 array that shares memory with none that others hold.
+
+    held : the ids of the arrays that an op was given. What owns its memory and is none of them is
+        new; a view may show one of them.
+    """
     array = np.require(value, np.float64, ["C", "A", "W"])
-    return array.copy() if any(np.may_share_memory(array, other) for other in others) else array
+    return array.copy() if array.base is not None or id(array) in held else array

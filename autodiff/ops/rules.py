@@ -1,4 +1,4 @@
-"""Using the backward rules: the gradient of one input of an op.
+"""Using the backward rules: the gradients of the inputs of an op.
 
 The rules of an elementwise op do not know about broadcasting. What they return is summed
 here to the shape of the input, by ops of the table, so that this too runs on arrays,
@@ -16,7 +16,7 @@ from autodiff.op import BoundOp
 from autodiff.ops.reduce import sum as sum_over
 from autodiff.ops.shape import reshape
 
-__all__ = ["input_gradient", "sum_to"]
+__all__ = ["input_gradient", "input_gradients", "sum_to"]
 
 
 def input_gradient(bound: BoundOp, position: int, g: Any, z: Any, inputs: Sequence[Any]) -> Any:
@@ -24,11 +24,30 @@ def input_gradient(bound: BoundOp, position: int, g: Any, z: Any, inputs: Sequen
 
     g, z : gradient and value of the output; inputs : values of the inputs.
     """
-    rule = bound.op.rule(position)
-    if rule is None:
-        return None
-    gradient = rule(g, z, *inputs, **bound.attributes)
-    shape = inputs[position].shape
+    needed = [i == position for i in range(len(inputs))]
+    return input_gradients(bound, g, z, inputs, needed)[position]
+
+
+def input_gradients(
+    bound: BoundOp, g: Any, z: Any, inputs: Sequence[Any], needed: Sequence[bool]
+) -> list[Any]:
+    """The gradients of all inputs; None where one is not needed, or there is none."""
+    op = bound.op
+    if op.variadic:
+        (rule,) = op.backward
+        if rule is None:
+            return [None] * len(inputs)
+        found = rule(g, z, *inputs, needed=needed, **bound.attributes)
+        return [gx if gx is None else _fitted(gx, x) for gx, x in zip(found, inputs, strict=True)]
+    return [
+        _fitted(rule(g, z, *inputs, **bound.attributes), x) if wanted and rule else None
+        for rule, x, wanted in zip(op.backward, inputs, needed, strict=True)
+    ]
+
+
+def _fitted(gradient: Any, x: Any) -> Any:
+    """A gradient of the shape of x, which may have been broadcast."""
+    shape = x.shape
     return gradient if gradient.shape == shape else sum_to(gradient, shape)
 
 
