@@ -78,7 +78,7 @@ def apply(op: Op, inputs: Sequence[Any], attributes: dict[str, Any]) -> Any:
     """
     make = MAKERS.get(type(inputs[0])) if inputs else None
     if make is not None:
-        made = make(op.bind(**attributes), inputs)
+        made = make(op.bound_to(attributes) if attributes else op.bind(), inputs)
         if made is not None:
             return made
     host, mixed = None, False

@@ -165,6 +165,8 @@ def _normalising_function(op: Op, arguments: ArgumentRule, function: Callable[..
             raise
         return operands if attributes is None else apply(op, operands, attributes)
 
+    if not op.attributes:  # then what fits the shape rule is left as it is
+        call = functools.wraps(function)(caller(op, call))
     call.__signature__ = signature  # type: ignore[attr-defined]
     return call
 

@@ -219,12 +219,20 @@ def _sender(
     backend: Backend, sums: dict[State, Any], observer: Observer | None
 ) -> Callable[[State, Any], Sequence[Any]]:
     """What computes the gradients that a node sends to its inputs."""
-    run = backend.backward
+    run, run_onto = backend.backward, backend.add_gradient
 
     def gradients_of(node: State, gradient: Any) -> Sequence[Any]:
+        op: Any = node.op
         inputs = node.inputs
         values = (inputs[0].stored,) if len(inputs) == 1 else values_of(inputs)
-        return run(node.op, gradient, node.stored, values, node.needed)  # type: ignore[arg-type]
+        if op.op.onto is not None and observer is None:
+            # A slice sends to few elements: they are added to a sum that is the pass's own.
+            x = inputs[0]
+            total = sums.get(x)
+            if total is not None and total is not x.summed:
+                sums[x] = run_onto(op, 0, gradient, node.stored, values, total)
+                return ()
+        return run(op, gradient, node.stored, values, node.needed)
 
     if observer is None:
         return gradients_of

@@ -15,7 +15,7 @@ from autodiff.graph.observer import here
 from autodiff.graph.order import reached
 from autodiff.graph.walk import walk_back
 from autodiff.ops.arguments import listed, operand
-from autodiff.ops.rules import input_gradient
+from autodiff.ops.rules import input_gradients
 from autodiff.refusal import refusal
 
 __all__ = ["gradients"]
@@ -97,14 +97,10 @@ def _gradients(y: Node, xs: Sequence[Node], seed: Any) -> list[Node]:
             leading.add(node)
 
     def gradients_of(node: Node, gradient: Node) -> list[Node | None]:
-        op = node.op
-        assert op is not None
-        return [
-            lift(input_gradient(op, position, gradient, node, node.inputs))
-            if needed and x in leading
-            else None
-            for position, (x, needed) in enumerate(zip(node.inputs, node.needed, strict=True))
-        ]
+        assert node.op is not None
+        needed = [w and x in leading for x, w in zip(node.inputs, node.needed, strict=True)]
+        sent = input_gradients(node.op, gradient, node, node.inputs, needed)
+        return [None if g is None else lift(g) for g in sent]
 
     sums: dict[Node, Node] = {y: start}
     walk_back([x for x in order if x in leading], sums, gradients_of, operator.add)

@@ -53,6 +53,31 @@ CASES = [
     for example in [*(elementwise(op) if op.elementwise else ()), *op.empty]
 ]
 
+
+def identifier(case: Any) -> str:
+    if isinstance(case, Op):
+        return case.name
+    given = "".join(f" {key}={value}" for key, value in case.attributes.items())
+    return f"{[s.shape for s in case.samples]}{given}".replace(" ", "_")
+
+
+def test_every_op_of_the_library_has_a_case() -> None:
+    missing = {op.name for op in OF_THE_LIBRARY} - {op.name for op, _ in CASES}
+    assert not missing, f"`empty` must say what {sorted(missing)} do without elements"
+
+
+def builder(op: BoundOp, shapes: Sequence[Shape]) -> Builder:
+    """A step that takes the operands, and returns the op's value and its gradients.
+
+    What it is applied to, and what follows, is computed: views and joins of it are the program's.
+    """
+
+    def build() -> Any:
+        tensors = [
+            Tensor(np.zeros(shape), constant=op.op.rule(i) is None)
+            for i, shape in enumerate(shapes)
+        ]
+
         def step(inputs: Any, seed: Any) -> Any:
             for tensor, x in zip(tensors, inputs, strict=True):
                 tensor.assign(x)
