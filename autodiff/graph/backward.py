@@ -204,13 +204,12 @@ def _run(
         for node, seed in seeds.items():
             sums[node] = add(sums[node], seed) if node in sums else seed
         walk_back(planned.order(), sums, _sender(run_by, sums, observer), add)
-        planned.note(sums)
+        complete = planned.note(sums)
     except BaseException:
         _forget(planned.nodes())
         unfinished.end(under_way)
         raise
     clock.note_pass()
-    complete = [x for x in sums if x.op is None and x.awaited == 0]
     unfinished.leave_unread(complete, recorded=observer is not None and observer.home is not None)
     unfinished.end(under_way)  # the last line: an interruption undoes the pass, or comes after it
 

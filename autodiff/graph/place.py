@@ -16,17 +16,20 @@ __all__ = ["USER_FILES", "line_of", "place_of_user", "users"]
 
 USER_FILES: set[str] = set()
 """Files that are known to be none of this package."""
+_our_files: set[str] = set()
 
 
 def users(frame: FrameType) -> FrameType:
     """`frame`, if it is the user's, else that of the nearest caller outside this package."""
-    while frame.f_code.co_filename not in USER_FILES:
-        if not is_of_package(frame):
-            USER_FILES.add(frame.f_code.co_filename)
-        elif frame.f_back is None:
-            break
+    found: FrameType | None = frame
+    while found is not None:
+        file = found.f_code.co_filename
+        if file in USER_FILES:
+            return found
+        if file in _our_files:
+            found = found.f_back
         else:
-            frame = frame.f_back
+            (_our_files if is_of_package(found) else USER_FILES).add(file)
     return frame
 
 

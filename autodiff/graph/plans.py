@@ -18,7 +18,7 @@ from typing import Any
 from autodiff.graph.clock import ticks
 from autodiff.graph.observer import Observer
 from autodiff.graph.order import reached
-from autodiff.graph.state import State
+from autodiff.graph.state import OutsideReader, State
 from autodiff.graph.waiting import can_send, half_finished, is_unread, twice, unread
 
 __all__ = ["Waiting", "Whole"]
@@ -31,21 +31,28 @@ class Whole:
     with it (without the root: a node that holds itself would stay when its last user lets it go).
     """
 
-    __slots__ = ("_below", "_reached", "_roots")
+    __slots__ = ("_below", "_checked", "_reached", "_roots", "_tensors")
 
     def __init__(self, roots: Sequence[State]) -> None:
         self._roots = roots
-        if len(roots) == 1 and roots[0].backward_plan is not None:
-            self._below, self._reached = roots[0].backward_plan
-            return
-        self._below, self._reached = reached(roots)
-        if len(roots) == 1:
-            del self._below[0]
-            self._reached.discard(roots[0])
-            if roots[0].sent:
-                roots[0].backward_plan = self._below, self._reached
-        else:
-            self._roots = ()
+        root = roots[0] if len(roots) == 1 else None
+        kept = None if root is None else root.backward_plan
+        if kept is None:
+            below, found = reached(roots)
+            tensors = [x for x in below if x.op is None]
+            kept = below, found, tensors, {}
+            if root is None:
+                self._roots = ()
+            else:
+                del below[0]
+                found.discard(root)
+                if root.sent and root.op is not None:
+                    root.backward_plan = kept
+        self._below: list[State] = kept[0]
+        self._reached: set[State] = kept[1]
+        self._tensors: list[State] = kept[2]
+        # The last reader of each that was found to take part, as all before it, or to send nothing.
+        self._checked: dict[State, Any] = kept[3]
 
     def refuse(self, accumulate: bool) -> None:
         """Raise if a half-finished pass would be mixed in, or a gradient be lost."""
@@ -69,22 +76,26 @@ class Whole:
                 return False
             if x.announced is not None or (x.unread is not None and not accumulate):
                 return False
-            if x.more_readers and self._others_send_to(x):
+            more = x.more_readers
+            if more and self._checked.get(x) is not more[-1] and self._others_send_to(x):
                 return False
         return True
 
     def _others_send_to(self, x: State) -> bool:
         """Whether anybody who takes no part can send to `x`."""
-        if x.more_readers and x.outside_readers():
-            return True
         (root,) = self._roots
-        return any(
-            reader not in self._reached
-            and reader is not root
-            and can_send(reader, x)
-            and reader.sends_to(x)
-            for reader in x.readers()
-        )
+        listed = [x.first_reader, *(x.more_readers or ())]
+        for one in listed:
+            reader = None if one is None else one()
+            if reader is None or reader in self._reached or reader is root:
+                continue
+            if isinstance(one, OutsideReader) or reader.sends_to(x):
+                if can_send(reader, x):
+                    return True
+                listed[-1] = None  # it may send once it is computed: to be checked again
+        if x is not root:
+            self._checked[x] = listed[-1]
+        return False
 
     def nodes(self) -> Iterable[State]:
         """All that take part."""
@@ -95,20 +106,20 @@ class Whole:
     def held(self, accumulate: bool, observer: Observer | None) -> dict[State, Any]:
         """What the sums begin with."""
         if observer is not None:
-            for x in self.nodes():
-                if x.op is None:
-                    observer.begins_sum(x, accumulate)
+            for x in self._tensors:
+                observer.begins_sum(x, accumulate)
         if not accumulate:
             return {}
-        return {x: x.summed for x in self.nodes() if x.op is None and x.awaited == 0}
+        return {x: x.summed for x in self._tensors if x.awaited == 0}
 
-    def note(self, sums: dict[State, Any]) -> None:
-        """All sums are complete."""
+    def note(self, sums: dict[State, Any]) -> Sequence[State]:
+        """All sums are complete. Returns those of them that are of tensors."""
         now = next(ticks)
         for x, total in sums.items():
             x.summed = total
             x.begun = x.sent = now
             x.awaited = 0
+        return self._tensors
 
 
 class Waiting:
@@ -185,8 +196,8 @@ class Waiting:
                 sums[x] = x.summed
         return sums
 
-    def note(self, sums: dict[State, Any]) -> None:
-        """What has come, and how many each still waits for."""
+    def note(self, sums: dict[State, Any]) -> Sequence[State]:
+        """What has come, and how many each waits for. Returns the tensors that are complete."""
         now = next(ticks)
         for x, left in self._left.items():
             x.summed = sums[x]
@@ -198,3 +209,4 @@ class Waiting:
             node.sent = now
         if self._sender is not None and self._root.announced is not None:
             self._root.announced[self._sender] = self._root.begun
+        return [x for x in self._left if x.op is None and x.awaited == 0]
