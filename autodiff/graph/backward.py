@@ -227,8 +227,7 @@ def _sender(
         if op.op.onto is not None and observer is None:
             # A slice sends to few elements: they are added to a sum that is the pass's own.
             x = inputs[0]
-            total = sums.get(x)
-            if total is not None and total is not x.summed:
+            if x in sums and (total := sums[x]) is not x.summed:
                 sums[x] = run_onto(op, 0, gradient, node.stored, values, total)
                 return ()
         return run(op, gradient, node.stored, values, node.needed)

@@ -35,10 +35,8 @@ def walk_back(
     add : the sum of two gradients.
     """
     for node in order:
-        gradient = sums.get(node)
-        if gradient is None or node.op is None:
+        if node.op is None:
             continue
-        for x, term in zip(node.inputs, gradients_of(node, gradient)):  # noqa: B905
+        for x, term in zip(node.inputs, gradients_of(node, sums[node])):  # noqa: B905
             if term is not None:
-                before = sums.get(x)
-                sums[x] = term if before is None else add(before, term)
+                sums[x] = add(sums[x], term) if x in sums else term
