@@ -76,9 +76,13 @@ def apply(op: Op, inputs: Sequence[Any], attributes: dict[str, Any]) -> Any:
     An operand whose class has ``__autodiff_apply__(bound_op, inputs)`` decides; of
     several, the one with the greatest ``__array_priority__``.
     """
-    make = MAKERS.get(type(inputs[0])) if inputs else None
-    if make is not None:
-        made = make(op.bound_to(attributes) if attributes else op.bind(), inputs)
+    kind = type(inputs[0]) if inputs else None
+    if kind in MAKERS:
+        bound = op.bound_to(attributes) if attributes else op.bind()
+        if len(inputs) == 1:
+            made = MAKERS_OF_ONE[kind](bound, inputs[0])
+        else:
+            made = MAKERS[kind](bound, inputs)
         if made is not None:
             return made
     host, mixed = None, False

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from autodiff import apply
-from autodiff.array import Array, aligned_copy, is_float64
+from autodiff.array import Array, Shape, aligned_copy, is_float64
 from autodiff.errors import ShapeError
 from autodiff.graph.observer import in_force
 from autodiff.graph.place import USER_FILES, users
@@ -32,7 +32,8 @@ _Tensor: Any = TensorState
 _NODES: set[type] = set()
 _EXACT = 2**53  # integers below are floats, too
 _numbers: dict[float, Array] = {}
-_MANY = 1000
+_shapes: dict[tuple[BoundOp, tuple[Shape, ...]], Shape] = {}
+_MANY, _FEW = 1000, 4
 
 
 def register(node: type[State], tensor: type[TensorState]) -> None:
@@ -54,7 +55,7 @@ def of_one(bound: BoundOp, x: Any) -> Any:
     shape = x.shape
     if not op.elementwise:
         try:
-            shape = bound.shape(shape)
+            shape = _shape(bound, shape)
         except ShapeError:
             return None
     frame = _frame(2)
@@ -84,7 +85,7 @@ def of_two(bound: BoundOp, x: Any, y: Any) -> Any:
     shape = x.shape
     if (shape is not y.shape and shape != y.shape) or not op.elementwise:
         try:
-            shape = bound.shape(shape, y.shape)
+            shape = _shape(bound, shape, y.shape)
         except ShapeError:
             return None
     first, second = op.backward
@@ -102,20 +103,36 @@ def of_several(bound: BoundOp, inputs: Sequence[Any]) -> Any:
     if frame.f_code.co_filename not in USER_FILES:
         frame = users(frame)
     code, instruction = frame.f_code, frame.f_lasti
-    nodes, shapes = [], []
-    for x in inputs:
-        node = x if type(x) in _NODES else _constant(x, code, instruction)
-        if node is None or node.home is not None:
+    nodes = tuple(inputs)
+    for x in nodes:
+        if type(x) not in _NODES:
+            nodes = tuple(
+                [x if type(x) in _NODES else _constant(x, code, instruction) for x in nodes]
+            )
+            break
+    for x in nodes:
+        if x is None or x.home is not None:
             return None
-        nodes.append(node)
-        shapes.append(node.shape)
+    shapes = [x.shape for x in nodes]
     try:
-        shape = bound.shape(*shapes)
+        shape = bound.shape(*shapes) if len(shapes) > _FEW else _shape(bound, *shapes)
     except ShapeError:
         return None
     node = _new(_Node)
-    node.build(bound, tuple(nodes), shape, needed_of(bound, nodes), None, code, instruction)
+    node.build(bound, nodes, shape, needed_of(bound, nodes), None, code, instruction)
     return node
+
+
+def _shape(bound: BoundOp, *shapes: Shape) -> Shape:
+    """What ``bound.shape`` says, which is kept: the same ops are applied again and again."""
+    key = bound, shapes
+    found = _shapes.get(key)
+    if found is None:
+        found = bound.shape(*shapes)
+        if len(_shapes) >= _MANY:
+            _shapes.clear()
+        _shapes[key] = found
+    return found
 
 
 def needed_of(bound: BoundOp, inputs: Sequence[State]) -> tuple[bool, ...]:

@@ -31,6 +31,8 @@ def normalise_index(
 
     ranges : items of the normal form, (start, stop, step), are taken too.
     """
+    if shape and (type(index) is int or type(index) is slice):  # the usual case
+        return (_item(index, 0, shape[0], shape, name), *[(0, n, 1) for n in shape[1:]])
     items = list(index) if isinstance(index, tuple) else [index]
     n_used = sum(item is not None and item is not Ellipsis for item in items)
     if n_used > len(shape):
