@@ -89,7 +89,12 @@ def of_two(bound: BoundOp, x: Any, y: Any) -> Any:
         except ShapeError:
             return None
     first, second = op.backward
-    needed = (x.needs_gradient and first is not None, y.needs_gradient and second is not None)
+    wanted = y.needs_gradient and second is not None
+    needed: tuple[bool, bool]  # constants, so that none is made
+    if x.needs_gradient and first is not None:
+        needed = (True, True) if wanted else (True, False)
+    else:
+        needed = (False, True) if wanted else (False, False)
     node = _new(_Node)
     node.build(bound, (x, y), shape, needed, None, code, instruction)
     return node
