@@ -11,17 +11,15 @@ forgotten, as after :func:`autodiff.reset`.
 from __future__ import annotations
 
 import linecache
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from autodiff.errors import AnomalyError, BackendError
 from autodiff.graph.observer import Watching, current_observer, observe
-
-if TYPE_CHECKING:
-    from autodiff.graph.node import Node
+from autodiff.graph.state import State
 
 __all__ = ["detect_anomaly"]
 
@@ -63,7 +61,7 @@ def detect_anomaly() -> Iterator[None]:
 class _Watch(Watching):
     """Looks at everything that the passes tell it of."""
 
-    def assign(self, tensor: Node, value: Any) -> None:
+    def assign(self, tensor: State, value: Any) -> None:
         try:
             new = np.asarray(getattr(value, "value", value))  # of a node
         except ValueError:
@@ -74,27 +72,25 @@ class _Watch(Watching):
                 "keeps its old value"
             )
 
-    def forward(self, node: Node, value: Any) -> None:
+    def forward(self, node: State, value: Any) -> None:
         if np.isfinite(value).all():
             return
-        node._value = None
+        node.stored = None
         raise AnomalyError(
             f"forward: {_bad(value)} of the value of {_place(node)} are not finite\n"
             + _table(_inputs_of(node))
         )
 
-    def backward(self, node: Node, gradients: Sequence[Any]) -> None:
-        given = [("its gradient", node._gradient), ("its value", node._value)]
-        if not np.isfinite(node._gradient).all():  # it came from outside
+    def backward(self, node: State, gradients: Sequence[Any], sums: Mapping[State, Any]) -> None:
+        gradient = sums[node]
+        given = [("its gradient", gradient), ("its value", node.stored)]
+        if not np.isfinite(gradient).all():  # it came from outside
             raise AnomalyError(
-                f"backward: {_bad(node._gradient)} of the gradient given to {_place(node)} are not "
-                "finite"
+                f"backward: {_bad(gradient)} of the gradient given to {_place(node)} are not finite"
             )
-        sums: dict[Node, Any] = {}
-        for position, (x, edge, g) in enumerate(
-            zip(node.inputs, node._edges, gradients, strict=True)
-        ):
-            if edge is None:
+        own: dict[State, Any] = {}
+        for position, (x, g) in enumerate(zip(node.inputs, gradients, strict=True)):
+            if g is None:
                 continue
             if not np.isfinite(g).all():
                 assert node.op is not None
@@ -104,18 +100,18 @@ class _Watch(Watching):
                     f"{name}, {x.describe()}, are not finite\n"
                     + _table([*given, *_inputs_of(node)])
                 )
-            before = sums.get(x, x._gradient if x._awaited > 0 else None)
+            before = own.get(x, sums.get(x))
             with np.errstate(over="ignore"):
-                sums[x] = g if before is None else before + g
-            if not np.isfinite(sums[x]).all():
+                own[x] = g if before is None else before + g
+            if not np.isfinite(own[x]).all():
                 raise AnomalyError(
-                    f"backward: {_bad(sums[x])} of the sum of the gradients sent to {_place(x)} "
+                    f"backward: {_bad(own[x])} of the sum of the gradients sent to {_place(x)} "
                     f"are not finite, when {node.describe()} adds its own\n"
                     + _table([("the sum before", before), ("what is added", g)])
                 )
 
 
-def _place(node: Node) -> str:
+def _place(node: State) -> str:
     """Name, line and the text of the line."""
     text = linecache.getline(*node.where).strip()
     return f"{node.describe()}{f', built by `{text}`,' if text else ''}"
@@ -129,10 +125,10 @@ def _bad(array: Any) -> str:
     return f"{int(bad.sum())} of {array.size} elements (the first, at {first}, is {array[first]})"
 
 
-def _inputs_of(node: Node) -> list[tuple[str, Any]]:
+def _inputs_of(node: State) -> list[tuple[str, Any]]:
     assert node.op is not None
     return [
-        (f"input {node.op.op.input_name(i)}, {x.describe()}", x._value)
+        (f"input {node.op.op.input_name(i)}, {x.describe()}", x.stored)
         for i, x in enumerate(node.inputs)
     ]
 

@@ -15,19 +15,59 @@ import numpy as np
 
 from autodiff.array import as_float64, is_float64, is_operand
 from autodiff.errors import DTypeError, ShapeError
-from autodiff.op import Op
+from autodiff.op import BoundOp, Op
 from autodiff.refusal import refusal
 
-__all__ = ["apply", "caller", "complex_step", "plain"]
+__all__ = ["MAKERS", "MAKERS_OF_ONE", "MAKERS_OF_TWO", "apply", "caller", "complex_step", "plain"]
+
+MAKERS_OF_ONE: dict[type, Callable[[BoundOp, Any], Any]] = {}
+MAKERS_OF_TWO: dict[type, Callable[[BoundOp, Any, Any], Any]] = {}
+MAKERS: dict[type, Callable[[BoundOp, Sequence[Any]], Any]] = {}
+"""By the exact class of an operand, what makes the result at once, in the usual cases.
+
+Called by :func:`apply` or the caller's function; None for a result: go the general way.
+"""
 
 
-def caller(op: Op) -> Callable[..., Any]:
-    """What applies `op`, which has no attributes, to its operands."""
+def caller(op: Op, general: Callable[..., Any]) -> Callable[..., Any]:
+    """What applies `op`, which has no attributes, to its operands.
 
-    def call(*operands: Any) -> Any:
-        return apply(op, operands, {})
+    It does what `general` does, but sooner if the operands are nodes.
+    """
+    bound = op.bind()
+    if op.variadic or len(op.inputs) > 2:
+        return general
+    if len(op.inputs) == 1:
+        of_one = MAKERS_OF_ONE.get
 
-    return call
+        def call_one(x: Any = _NONE, /, *more: Any, **named: Any) -> Any:
+            make = of_one(type(x))
+            if make is not None and not more and not named:
+                made = make(bound, x)
+                if made is not None:
+                    return made
+            return general(*_given(x), *more, **named)
+
+        return call_one
+
+    of_two = MAKERS_OF_TWO.get
+
+    def call_two(x: Any = _NONE, y: Any = _NONE, /, *more: Any, **named: Any) -> Any:
+        make = of_two(type(x)) or of_two(type(y))
+        if make is not None and not more and not named:
+            made = make(bound, x, y)
+            if made is not None:
+                return made
+        return general(*_given(x, y), *more, **named)
+
+    return call_two
+
+
+_NONE: Any = object()  # stands for an operand that was not given here
+
+
+def _given(*operands: Any) -> list[Any]:
+    return [x for x in operands if x is not _NONE]
 
 
 def apply(op: Op, inputs: Sequence[Any], attributes: dict[str, Any]) -> Any:
@@ -36,6 +76,15 @@ def apply(op: Op, inputs: Sequence[Any], attributes: dict[str, Any]) -> Any:
     An operand whose class has ``__autodiff_apply__(bound_op, inputs)`` decides; of
     several, the one with the greatest ``__array_priority__``.
     """
+    kind = type(inputs[0]) if inputs else None
+    if kind in MAKERS:
+        bound = op.bound_to(attributes) if attributes else op.bind()
+        if len(inputs) == 1:
+            made = MAKERS_OF_ONE[kind](bound, inputs[0])
+        else:
+            made = MAKERS[kind](bound, inputs)
+        if made is not None:
+            return made
     host, mixed = None, False
     for x in inputs:
         if is_float64(x):

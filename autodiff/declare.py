@@ -163,21 +163,19 @@ def _plain_function(op: Op, function: Callable[..., Any]) -> Any:
     """The function that users call for `op`, with the name and docstring of `function`."""
     n_operands = len(op.inputs)
     keywords = frozenset(op.attributes)
-    direct = caller(op)
 
     @functools.wraps(function)
     def call(*operands: Any, **attributes: Any) -> Any:
         if attributes.keys() != keywords or len(operands) != n_operands:
             operands, attributes = _arranged(op, keywords, operands, attributes)
-        return apply(op, operands, attributes) if attributes else direct(*operands)
+        return apply(op, operands, attributes)
 
-    return call
+    return call if keywords else functools.wraps(function)(caller(op, call))
 
 
 def _normalising_function(op: Op, arguments: ArgumentRule, function: Callable[..., Any]) -> Any:
     """As :func:`_plain_function`, for an op that says what arguments it takes."""
     name = op.name
-    direct = caller(op)
     signature = inspect.signature(arguments)
     signature = signature.replace(
         parameters=list(signature.parameters.values())[1:],
@@ -191,10 +189,10 @@ def _normalising_function(op: Op, arguments: ArgumentRule, function: Callable[..
         except TypeError:
             _check_fit(name, signature, given, named)
             raise
-        if attributes:
-            return apply(op, operands, attributes)
-        return operands if attributes is None else direct(*operands)
+        return operands if attributes is None else apply(op, operands, attributes)
 
+    if not op.attributes:  # then what fits the shape rule is left as it is
+        call = functools.wraps(function)(caller(op, call))
     call.__signature__ = signature  # type: ignore[attr-defined]
     return call
 

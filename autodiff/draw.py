@@ -22,6 +22,7 @@ from autodiff.errors import GradientError
 from autodiff.fold import Place, repeats
 from autodiff.graph.node import Node
 from autodiff.graph.order import ancestors
+from autodiff.graph.state import State
 
 __all__ = ["dot", "svg"]
 
@@ -79,7 +80,7 @@ def dot(
     order = ancestors(nodes)
     _check_connections(order)
     if gradients is None:
-        gradients = any(node._awaited > 0 for node in order)
+        gradients = any(node.awaited > 0 for node in order)
     places, counts = repeats(order) if fold else ({}, [])
     return _Picture(order, places, counts, gradients, shapes).text(direction)
 
@@ -115,36 +116,26 @@ def svg(*nodes: Node, limit: int = 1000, **options: Any) -> str | None:
 
 
 def _check_connections(order: Sequence[Node]) -> None:
-    """Every use of a node is registered with both, reader and node, exactly once."""
-    silent: set[tuple[int, int, int]] = set()  # uses along which no gradient is sent
+    """Every reader is known to the node that it reads, and reads it."""
+    listed: set[tuple[int, int]] = set()
+    reads: dict[State, set[int]] = {}
     for x in order:
-        for edges, wanted in ((x._parents, True), (x._readers, False)):
-            for edge in list(edges):
-                reader = edge()
-                if reader is None:
-                    continue
-                i = edge.position
-                read = i < len(reader.inputs) and reader.inputs[i] is x
-                key = (id(x), id(reader), i)
-                if not read or (wanted and reader._edges[i] is not edge) or key in silent:
-                    raise _broken(reader, i, x, "the node read lists it, the reader does not")
-                if not wanted:
-                    silent.add(key)
+        for reader in x.readers():
+            if reader not in reads:
+                reads[reader] = set(map(id, reader.inputs))
+            if id(x) not in reads[reader]:
+                raise _broken(reader, x, "the node read lists it, the reader does not")
+            listed.add((id(x), id(reader)))
     for reader in order:
-        for i, (x, wanted) in enumerate(zip(reader.inputs, reader.needed, strict=True)):
-            known = reader._edges[i]
-            if wanted:
-                ok = known is not None and known in x._parents and known() is reader
-            else:
-                ok = known is None and (id(x), id(reader), i) in silent
-            if not ok:
-                raise _broken(reader, i, x, "the reader has it, the node read does not list it")
+        for x in reader.inputs:
+            if (id(x), id(reader)) not in listed:
+                raise _broken(reader, x, "the reader has it, the node read does not list it")
 
 
-def _broken(reader: Node, position: int, x: Node, why: str) -> GradientError:
+def _broken(reader: State, x: State, why: str) -> GradientError:
     return GradientError(
-        f"the edge from {x.describe()} to input {position} of {reader.describe()} is "
-        f"broken: {why}; gradients would be lost"
+        f"the edge from {x.describe()} to {reader.describe()} is broken: {why}; gradients would be "
+        "lost"
     )
 
 
@@ -243,7 +234,7 @@ class _Picture:
     def _box_line(self, box: _Box, is_read: bool) -> str:
         first = box.nodes[0]
         label = [_title(box.nodes)]
-        names = list(dict.fromkeys(n.name for n in box.nodes if first.op is None or n._name))
+        names = list(dict.fromkeys(n.name for n in box.nodes if first.op is None or n.given_name))
         if names:
             several = f" … {_number_of(names[-1])}" if len(names) > 1 else ""
             label = [names[0] + several] if first.op is None else [*label, names[0] + several]
@@ -266,19 +257,18 @@ class _Picture:
         nodes = [n for n in nodes if n.needs_gradient]
         if not nodes:
             return [], colour
-        complete = sum(n._awaited == 0 for n in nodes)
+        complete = sum(n.awaited == 0 for n in nodes)
         if complete == len(nodes):
             return ["gradient complete"], COMPLETE
         if len(nodes) > 1:
-            started = any(n._awaited >= 0 for n in nodes)
+            started = any(n.awaited >= 0 for n in nodes)
             state = f"{complete} of {len(nodes)} gradients complete"
             return ([state], WAITING) if started else ([], colour)
-        if nodes[0]._awaited < 0:
+        if nodes[0].awaited < 0:
             return [], colour
-        edges = [edge for edge in list(nodes[0]._parents) if edge() is not None]
-        sent = sum(edge.round == nodes[0]._round for edge in edges)
-        sent += sum(last == nodes[0]._round for last in nodes[0].senders.values())
-        return [f"{sent} sent, {nodes[0]._awaited} awaited"], WAITING
+        sent = sum(reader.has_sent_to(nodes[0]) for reader, _ in nodes[0].uses(wanted=True))
+        sent += sum(last == nodes[0].begun for last in nodes[0].senders.values())
+        return [f"{sent} sent, {nodes[0].awaited} awaited"], WAITING
 
     # ---- arrows -----------------------------------------------------------------------
 
@@ -337,14 +327,14 @@ class _Picture:
     def _outside(self, node: Node) -> list[str]:
         lines: list[str] = []
         box = self._box(node)
-        if node._awaited > 0:
+        if node.awaited > 0:
             for reader, _ in node.waiting_for:
                 if reader not in self.drawn:
                     ghost = self._ghost(reader, lines, f"{_title([reader])}", reader.name)
                     lines.append(f"  n{box.number} -> {ghost} [{_outside_style(False)}];\n")
         for sender, sent in node.senders.items():
             ghost = self._ghost(f"{node.name}\0{sender}", lines, "from outside", sender)
-            done = node._awaited >= 0 and sent == node._round
+            done = node.awaited >= 0 and sent == node.begun
             lines.append(f"  n{box.number} -> {ghost} [{_outside_style(done)}];\n")
         return lines
 
@@ -364,12 +354,11 @@ def _outside_style(sent: bool) -> str:
 
 
 def _state_of_edge(x: Node, reader: Node, i: int) -> str:
-    edge = reader._edges[i]
-    if edge is None:
+    if not reader.needed[i]:
         return "constant"
-    if x._awaited >= 0 and edge.round == x._round:
+    if x.awaited >= 0 and reader.has_sent_to(x):
         return "sent"
-    return "awaited" if x._awaited > 0 else "not begun"
+    return "awaited" if x.awaited > 0 else "not begun"
 
 
 def _title(nodes: Sequence[Node]) -> str:

@@ -58,7 +58,7 @@ class _Finder:
     MAX_REPEATS = 32
 
     def __init__(self, order: Sequence[Node]) -> None:
-        self.nodes = sorted((n for n in order if n.op is not None), key=lambda n: n._serial)
+        self.nodes = sorted((n for n in order if n.op is not None), key=lambda n: n.serial)
         self.position = {node: i for i, node in enumerate(self.nodes)}
         self.places: dict[Node, Place] = {}
         self.counts: list[int] = []
@@ -253,4 +253,4 @@ def _chains(following: dict[Node, Node]) -> list[list[Node]]:
         while chain[-1] in following:
             chain.append(following[chain[-1]])
         found.append(chain)
-    return sorted(found, key=lambda chain: chain[0]._serial)
+    return sorted(found, key=lambda chain: chain[0].serial)

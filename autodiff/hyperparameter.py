@@ -158,7 +158,7 @@ class Hyperparameter:
 
 def _read(tensor: Tensor) -> Any:
     if current_observer() is None:
-        return tensor._value.item()
+        return tensor.stored.item()
     value = tensor.value
     return value.item() if isinstance(value, np.ndarray) else value
 

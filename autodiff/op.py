@@ -123,7 +123,8 @@ class Op:
     numpy : dotted names of the functions that mean this op: "numpy.exp", "scipy.special.expit".
     arguments : ``arguments(name, *arguments)`` brings what users give into operands and
         attributes; (result, None) if there is nothing to compute, or other ops compute it.
-        None: positional arguments are operands, attributes are given by name.
+        None: positional arguments are operands, attributes are given by name. If the op has no
+        attributes, operands that fit `shape` must be left as they are: nodes may go past it.
     ulps : how far the kernel may be off, in units in the last place. At most 0.5: every operation
         is correctly rounded, and all back ends give the same bits. inf: it grows with the sizes.
     domain : the interval of each input on which the op is defined; empty: all numbers.

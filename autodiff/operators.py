@@ -13,7 +13,7 @@ import opcode
 import sys
 from collections.abc import Iterator
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -23,9 +23,6 @@ from autodiff.errors import DTypeError, GradientError, ShapeError
 from autodiff.ops.arguments import brief, several
 from autodiff.protocols import Protocols
 from autodiff.refusal import refusal
-
-if TYPE_CHECKING:
-    from autodiff.graph.node import Node
 
 __all__ = ["Operators"]
 
@@ -40,90 +37,79 @@ class Operators(Protocols):
 
     # ---- arithmetic -------------------------------------------------------------------
 
-    def __add__(self, other: Any) -> Node:
-        return ops.add(self, other)  # type: ignore[no-any-return]
+    __add__ = ops.add
 
-    def __radd__(self, other: Any) -> Node:
-        return ops.add(other, self)  # type: ignore[no-any-return]
+    def __radd__(self, other: Any) -> Any:
+        return ops.add(other, self)
 
-    def __sub__(self, other: Any) -> Node:
-        return ops.subtract(self, other)  # type: ignore[no-any-return]
+    __sub__ = ops.subtract
 
-    def __rsub__(self, other: Any) -> Node:
-        return ops.subtract(other, self)  # type: ignore[no-any-return]
+    def __rsub__(self, other: Any) -> Any:
+        return ops.subtract(other, self)
 
-    def __mul__(self, other: Any) -> Node:
-        return ops.multiply(self, other)  # type: ignore[no-any-return]
+    __mul__ = ops.multiply
 
-    def __rmul__(self, other: Any) -> Node:
-        return ops.multiply(other, self)  # type: ignore[no-any-return]
+    def __rmul__(self, other: Any) -> Any:
+        return ops.multiply(other, self)
 
-    def __truediv__(self, other: Any) -> Node:
-        return ops.divide(self, other)  # type: ignore[no-any-return]
+    __truediv__ = ops.divide
 
-    def __rtruediv__(self, other: Any) -> Node:
-        return ops.divide(other, self)  # type: ignore[no-any-return]
+    def __rtruediv__(self, other: Any) -> Any:
+        return ops.divide(other, self)
 
-    def __matmul__(self, other: Any) -> Node:
-        return ops.matmul(self, other)  # type: ignore[no-any-return]
+    __matmul__ = ops.matmul
 
-    def __rmatmul__(self, other: Any) -> Node:
-        return ops.matmul(other, self)  # type: ignore[no-any-return]
+    def __rmatmul__(self, other: Any) -> Any:
+        return ops.matmul(other, self)
 
-    def __neg__(self) -> Node:
-        return ops.negative(self)  # type: ignore[no-any-return]
+    __neg__ = ops.negative
 
-    def __pos__(self) -> Node:
-        return self  # type: ignore[return-value]
+    def __pos__(self) -> Any:
+        return self
 
-    def __abs__(self) -> Node:
-        return ops.abs(self)  # type: ignore[no-any-return]
+    __abs__ = ops.abs
 
-    def __pow__(self, exponent: Any) -> Node:
-        return ops.power(self, exponent)  # type: ignore[no-any-return]
+    __pow__ = ops.power
 
-    def __rpow__(self, base: Any) -> Node:
-        return ops.power(base, self)  # type: ignore[no-any-return]
+    def __rpow__(self, base: Any) -> Any:
+        return ops.power(base, self)
 
     # ---- comparisons: nodes of 1.0 and 0.0 --------------------------------------------
     # `==` compares elements, but nodes are keys of dictionaries by identity: a set finds a node
     # without asking whether it equals another, as their hashes differ.
 
-    def __eq__(self, other: Any) -> Node:  # type: ignore[override]
+    def __eq__(self, other: Any) -> Any:
         if getattr(type(other), "__array_ufunc__", self) is None:
             return NotImplemented  # it compares in its own way, as pytest.approx does
-        return ops.equal(self, other)  # type: ignore[no-any-return]
+        return ops.equal(self, other)
 
-    def __ne__(self, other: Any) -> Node:  # type: ignore[override]
+    def __ne__(self, other: Any) -> Any:
         if getattr(type(other), "__array_ufunc__", self) is None:
             return NotImplemented
-        return ops.not_equal(self, other)  # type: ignore[no-any-return]
+        return ops.not_equal(self, other)
 
     __hash__ = object.__hash__
 
-    def __gt__(self, other: Any) -> Node:
-        return ops.greater(self, other)  # type: ignore[no-any-return]
+    __gt__ = ops.greater
 
-    def __ge__(self, other: Any) -> Node:
-        return ops.greater_equal(self, other)  # type: ignore[no-any-return]
+    __ge__ = ops.greater_equal
 
-    def __lt__(self, other: Any) -> Node:
-        return ops.greater(other, self)  # type: ignore[no-any-return]
+    def __lt__(self, other: Any) -> Any:
+        return ops.greater(other, self)
 
-    def __le__(self, other: Any) -> Node:
-        return ops.greater_equal(other, self)  # type: ignore[no-any-return]
+    def __le__(self, other: Any) -> Any:
+        return ops.greater_equal(other, self)
 
     # ---- shape ------------------------------------------------------------------------
 
-    def __getitem__(self, index: Any) -> Node:
-        return ops.getitem(self, index)  # type: ignore[no-any-return]
+    __getitem__ = ops.getitem
 
     def __len__(self) -> int:
         if not self.shape:
             raise TypeError("a node of shape () has no length")
         return self.shape[0]
 
-    def __iter__(self) -> Iterator[Node]:
+    def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(len(self)))
 
     @property
@@ -142,52 +128,52 @@ class Operators(Protocols):
         return _FLOAT64
 
     @property
-    def T(self) -> Node:
+    def T(self) -> Any:
         """The transpose: all axes in reverse order."""
-        return ops.transpose(self)  # type: ignore[no-any-return]
+        return ops.transpose(self)
 
-    def reshape(self, *shape: Any) -> Node:
+    def reshape(self, *shape: Any) -> Any:
         """``reshape(2, 3)`` or ``reshape((2, 3))``; see :func:`autodiff.reshape`."""
-        return ops.reshape(self, shape[0] if len(shape) == 1 else shape)  # type: ignore[no-any-return]
+        return ops.reshape(self, shape[0] if len(shape) == 1 else shape)
 
-    def ravel(self) -> Node:
+    def ravel(self) -> Any:
         """All elements along one axis, row by row."""
-        return ops.reshape(self, -1)  # type: ignore[no-any-return]
+        return ops.reshape(self, -1)
 
-    def flatten(self) -> Node:
+    def flatten(self) -> Any:
         """All elements along one axis, row by row."""
-        return ops.reshape(self, -1)  # type: ignore[no-any-return]
+        return ops.reshape(self, -1)
 
-    def squeeze(self, axis: Any = None) -> Node:
+    def squeeze(self, axis: Any = None) -> Any:
         """See :func:`autodiff.squeeze`."""
-        return ops.squeeze(self, axis)  # type: ignore[no-any-return]
+        return ops.squeeze(self, axis)
 
-    def swapaxes(self, first: int, second: int) -> Node:
+    def swapaxes(self, first: int, second: int) -> Any:
         """See :func:`autodiff.swapaxes`."""
-        return ops.swapaxes(self, first, second)  # type: ignore[no-any-return]
+        return ops.swapaxes(self, first, second)
 
-    def transpose(self, *axes: Any) -> Node:
+    def transpose(self, *axes: Any) -> Any:
         """``transpose(1, 0)`` or ``transpose((1, 0))``; see :func:`autodiff.transpose`."""
         one = len(axes) == 1 and (axes[0] is None or several(axes[0]) is not None)
-        return ops.transpose(self, axes[0] if one else axes or None)  # type: ignore[no-any-return]
+        return ops.transpose(self, axes[0] if one else axes or None)
 
     # ---- reductions -------------------------------------------------------------------
 
-    def sum(self, axis: Any = None, keepdims: bool = False) -> Node:
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Any:
         """See :func:`autodiff.sum`."""
-        return ops.sum(self, axis, keepdims)  # type: ignore[no-any-return]
+        return ops.sum(self, axis, keepdims)
 
-    def mean(self, axis: Any = None, keepdims: bool = False) -> Node:
+    def mean(self, axis: Any = None, keepdims: bool = False) -> Any:
         """See :func:`autodiff.mean`."""
-        return ops.mean(self, axis, keepdims)  # type: ignore[no-any-return]
+        return ops.mean(self, axis, keepdims)
 
-    def max(self, axis: Any = None, keepdims: bool = False) -> Node:
+    def max(self, axis: Any = None, keepdims: bool = False) -> Any:
         """See :func:`autodiff.max`."""
-        return ops.max(self, axis, keepdims)  # type: ignore[no-any-return]
+        return ops.max(self, axis, keepdims)
 
-    def min(self, axis: Any = None, keepdims: bool = False) -> Node:
+    def min(self, axis: Any = None, keepdims: bool = False) -> Any:
         """See :func:`autodiff.min`."""
-        return ops.min(self, axis, keepdims)  # type: ignore[no-any-return]
+        return ops.min(self, axis, keepdims)
 
     # ---- numbers ----------------------------------------------------------------------
 

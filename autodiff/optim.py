@@ -56,7 +56,7 @@ Parameters: TypeAlias = HasParameters | Tensor | Iterable[Tensor]
 Reader: TypeAlias = Callable[[Tensor], Any]
 Changes: TypeAlias = list[tuple[Tensor, Any]]
 
-_stored: Reader = operator.attrgetter("_value")  # saves the read-only view that `value` makes
+_stored: Reader = operator.attrgetter("stored")  # saves the read-only view that `value` makes
 _public: Reader = operator.attrgetter("value")
 
 
@@ -161,7 +161,7 @@ class Optimiser:
         if recording is not None:
             parameters = [here(parameter) for parameter in parameters]
         indices = self._ready(parameters, used)
-        gradients = [parameters[i]._gradient for i in indices]
+        gradients = [parameters[i].summed for i in indices]
         note_read([parameters[i] for i in indices])
         read = _stored if recording is None else _public
         rate = self.rate
@@ -174,23 +174,23 @@ class Optimiser:
                 gradients = self._decayed(indices, gradients, read)
             changes = self._update(indices, gradients, rate, read)
         for i in indices:
-            used[i] = parameters[i]._round
+            used[i] = parameters[i].begun
         assign_together(*zip(*changes, strict=True)) if changes else None
 
     def _ready(self, parameters: Sequence[Node], rounds: Sequence[int]) -> Sequence[int]:
         """Positions of the parameters to step."""
         indices = []
         for i, (parameter, used) in enumerate(zip(parameters, rounds, strict=True)):
-            if parameter._awaited > 0:
+            if parameter.awaited > 0:
                 _ = parameter.gradient  # raises, and says who is waiting for whom
-            if parameter._gradient is None:
+            if parameter.summed is None:
                 missing(parameter, "gradient")
-            if parameter._gradient is None or parameter._round == used:
+            if parameter.summed is None or parameter.begun == used:
                 if self.skip_missing:
                     continue
                 fault = (
                     "no gradient"
-                    if parameter._gradient is None
+                    if parameter.summed is None
                     else "no new gradient since the last step"
                 )
                 raise GradientError(

@@ -138,10 +138,10 @@ def test_nothing_is_touched():
     y.register("outside")
     total.backward()
     before = x.value
-    waiting = (y._awaited, y.waiting_for, y._gradient)
+    waiting = (y.awaited, y.waiting_for, y.summed)
     check_gradients(total, [x])
     check_gradients(total, [x], method="differences")
-    assert (y._awaited, y.waiting_for, y._gradient) == waiting
+    assert (y.awaited, y.waiting_for, y.summed) == waiting
     assert x.value.base is before.base
     np.testing.assert_array_equal(x.value, [1.0, 2.0])
     y.backward([0.0, 0.0], sender="outside")

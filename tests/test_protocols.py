@@ -362,12 +362,8 @@ def test_repr_shows_name_shape_value_and_line() -> None:
     assert "value 3" in repr(y)
     assert "value []" in repr(Tensor(np.zeros((0, 2))))
     assert "nan" in repr(Tensor([np.nan, 1.0]))
-    for thing in (x._parents, autodiff.get_backend(), y.op, x.parents, Tensor(0.0)):
+    for thing in (autodiff.get_backend(), y.op, x.parents, Tensor(0.0)):
         assert repr(thing)
-    edge = next(iter(x._parents))
-    assert repr(edge) == f"<edge to input 0 of {y.name}>"
-    del y
-    assert repr(edge) == "<edge to input 0 of a dead node>"
 
 
 @pytest.mark.parametrize("shape", [(8,), (17, 15), (3, 0, 4), (2, 2, 3)])
@@ -375,6 +371,6 @@ def test_buffers_of_tensors_begin_on_a_cache_line(shape):
     source = np.random.default_rng(0).normal(size=shape)
     for tensor in (Tensor(source), Tensor(shape=shape)):
         tensor.assign(source)
-        assert source.size < 8 or tensor._value.ctypes.data % 64 == 0
-        assert tensor._value.flags.c_contiguous
+        assert source.size < 8 or tensor.stored.ctypes.data % 64 == 0
+        assert tensor.stored.flags.c_contiguous
         np.testing.assert_array_equal(tensor.value, source)

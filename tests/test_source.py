@@ -50,11 +50,12 @@ FLOORS: list[list[str]] = [
     ["ops"],
     ["protocols"],
     ["backend", "operators"],
-    ["graph.clock", "graph.observer"],
-    ["graph.edge", "graph.unfinished", "graph.naming"],
-    ["graph.order"],
-    ["graph.memory", "graph.forward"],
-    ["graph.sweep"],
+    ["graph.clock", "graph.unfinished", "graph.place"],
+    ["graph.naming"],
+    ["graph.state"],
+    ["graph.observer", "graph.order", "graph.waiting"],
+    ["graph.walk", "graph.making", "graph.memory", "graph.forward"],
+    ["graph.plans"],
     ["graph.backward"],
     ["graph.copies"],
     ["graph.node"],
@@ -81,8 +82,6 @@ def imports(tree: ast.Module) -> Iterator[tuple[str, bool]]:
 
     def walk(node: ast.AST, top: bool) -> Iterator[tuple[str, bool]]:
         for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
-                continue
             if isinstance(child, ast.Import):
                 for alias in child.names:
                     if alias.name.partition(".")[0] == "autodiff":
@@ -120,6 +119,125 @@ def test_imports_run_one_way(path: Path) -> None:
         where = PACKAGE.joinpath(*theirs.split("."))
         if where.with_suffix(".py").exists() or where.is_dir():
             assert floor(theirs) <= floor(mine), f"{module} imports {imported}, which is above it"
+
+
+def imported_modules(tree: ast.Module) -> set[str]:
+    """The modules of this package that a module imports, at its top and anywhere else."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            within = [f"{node.module}.{alias.name}" for alias in node.names]
+            found.update(name if name in MODULES else node.module or "" for name in within)
+    return found & MODULES.keys()
+
+
+MODULES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in PYTHON
+}
+
+
+def circles(reads: dict[str, set[str]]) -> list[list[str]]:
+    """Modules that import one another, directly or by way of others."""
+
+    def reached(module: str) -> set[str]:
+        seen: set[str] = set()
+        stack = [module]
+        while stack:
+            for other in reads.get(stack.pop(), ()):
+                if other not in seen:
+                    seen.add(other)
+                    stack.append(other)
+        return seen
+
+    all_reached = {module: reached(module) for module in reads}
+    found = {
+        tuple(sorted(m for m in reads if module in all_reached[m] and m in all_reached[module]))
+        for module in reads
+    }
+    return sorted(list(circle) for circle in found if circle)
+
+
+def test_no_module_is_imported_in_a_circle() -> None:
+    reads = {
+        module: imported_modules(parsed(path)) - {"autodiff"} for module, path in MODULES.items()
+    }
+    for mine, theirs in LATE:
+        reads[f"autodiff.{mine}"].discard(f"autodiff.{theirs}")
+    assert circles(reads) == []
+
+
+def test_circles_are_found() -> None:
+    reads = {"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set(), "e": {"e"}}
+    assert circles(reads) == [["b", "c"], ["e"]]
+    tree = ast.parse("if TYPE_CHECKING:\n    from autodiff.graph import clock\n")
+    assert imported_modules(tree) == {"autodiff.graph.clock"}
+
+
+# ---- nobody reads another's privates ------------------------------------------------------
+
+FOREIGN = {"_getframe", "_current_frames", "_is_owned", "_at_fork_reinit", "_NoValue"}
+"""Of Python's and NumPy's own."""
+
+_ARRAY = "to its user a recorded value is an array, with an array's names only"
+_DESCRIPTOR = "a descriptor keeps its numbers with the optimiser that it belongs to"
+READS_PRIVATES: dict[tuple[str, str], str] = {
+    ("autodiff/program/recorder.py", "_recorder"): _ARRAY,
+    ("autodiff/program/recorder.py", "_value"): _ARRAY,
+    ("autodiff/program/stand_ins.py", "_value"): _ARRAY,
+    ("autodiff/hyperparameter.py", "_numbers"): _DESCRIPTOR,
+    ("autodiff/hyperparameter.py", "_of_user"): _DESCRIPTOR,
+    ("autodiff/hyperparameter.py", "_unused"): _DESCRIPTOR,
+}
+"""Modules that may read a private name of another, with the reason."""
+
+
+def own_names(tree: ast.Module) -> set[str]:
+    """What a module defines: globals, functions, classes, and the attributes of its classes."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            if isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"):
+                names.add(node.attr)
+        elif isinstance(node, ast.Assign) and "__slots__" in map(ast.unparse, node.targets):
+            names.update(c.value for c in ast.walk(node) if isinstance(c, ast.Constant))
+    return names
+
+
+def privates_of_others(tree: ast.Module) -> set[str]:
+    """Names with an underscore that a module reads or sets, and that are none of its own."""
+    own = own_names(tree)
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            found.add(node.attr)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("autodiff."):
+            found.update(alias.name for alias in node.names)
+    return {x for x in found - own - FOREIGN if x.startswith("_") and not x.endswith("__")}
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=short)
+def test_no_module_reads_the_privates_of_another(path: Path) -> None:
+    allowed = {name for module, name in READS_PRIVATES if module == short(path)}
+    assert privates_of_others(parsed(path)) == allowed
+
+
+def test_privates_of_others_are_found() -> None:
+    text = """
+from autodiff.apply import _a, b
+class C:
+    __slots__ = ("_c",)
+    def f(self, x):
+        self._d = x._c + x._d + x.__dict__ + self._g
+        x._e = x.f._f
+"""
+    assert privates_of_others(ast.parse(text)) == {"_a", "_e", "_f", "_g"}
 
 
 def test_only_back_ends_and_programs_know_the_extension() -> None:

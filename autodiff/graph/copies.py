@@ -11,17 +11,15 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from autodiff.errors import RecordingError
 from autodiff.graph import clock
 from autodiff.graph.observer import here
 from autodiff.graph.order import ancestors
+from autodiff.graph.state import State
 
-if TYPE_CHECKING:
-    from autodiff.graph.node import Node
-
-__all__ = ["Copies"]
+__all__ = ["Copies", "stand_in_for"]
 
 
 class _List(threading.local):
@@ -35,74 +33,74 @@ class _List(threading.local):
 _list = _List()
 
 
-class Copies:
+class Copies(State):
     """How a node is copied: by pickle and copy, and for the time of a recording."""
 
     __slots__ = ()
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        node = cast("Node", self)
         below: tuple[Any, ...] = ()
         place = _list.places.get(id(self), -1)
         if place > _list.last:
             _list.last = place
         else:
-            nodes = ancestors(node.inputs)
+            nodes = ancestors(self.inputs)
             _list.places = {id(x): i for i, x in enumerate(nodes)}
             _list.last = -1
             below = (*nodes, _EndOfList())
-        return type(self).__new__, (type(self),), (below, node._state())
+        return type(self).__new__, (type(self),), (below, self._state())
 
     def _state(self) -> dict[str, Any]:
-        node = cast("Node", self)
-        if here(node) is not node or node._home is not None:
+        if here(self) is not self or self.home is not None:
             raise RecordingError(
-                f"{node.describe()} cannot be copied while a step is recorded: the copy would hold "
+                f"{self.describe()} cannot be copied while a step is recorded: the copy would hold "
                 "the numbers of this moment; make a Tensor of its value"
             )
         clock.settle()
-        fresh = node._value is not None and all(x._tick <= node._tick for x in node.inputs)
+        fresh = self.stored is not None and all(x.tick <= self.tick for x in self.inputs)
         return {
-            "op": node.op,
-            "inputs": node.inputs,
-            "shape": node.shape,
-            "needed": node.needed,
-            "name": node._name,
-            "where": node.where,
-            "value": node._value if fresh else None,
+            "op": self.op,
+            "inputs": self.inputs,
+            "shape": self.shape,
+            "needed": self.needed,
+            "name": self.given_name,
+            "where": self.where,
+            "value": self.stored if fresh else None,
         }
 
     def __setstate__(self, state: tuple[Any, dict[str, Any]]) -> None:
-        node, fields = cast("Node", self), state[1]
-        node.where = fields["where"]
-        node._home = None
-        node._set_up(*(fields[k] for k in ("op", "inputs", "shape", "needed", "name")))
-        node._value = fields["value"]
-        if node._value is not None:
-            node._tick = clock.new_epoch()
+        fields = state[1]
+        op, inputs, shape, needed = (fields[k] for k in ("op", "inputs", "shape", "needed"))
+        self.build(op, inputs, shape, needed, None, fields["where"], -1)
+        if fields["name"]:
+            self.name = fields["name"]
+        self.stored = fields["value"]
+        if self.stored is not None:
+            self.tick = clock.new_epoch()
 
-    def _stand_in(self, inputs: Sequence[Node], home: Any) -> Node:
-        """A node like this one, with other inputs, without value and gradients, in a recording."""
-        node = cast("Node", self)
-        twin = type(node).__new__(type(node))
-        twin.where = node.where
-        twin._home = home
-        twin._set_up(node.op, tuple(inputs), node.shape, node.needed, None)
-        twin.needs_gradient = node.needs_gradient
-        twin._name = node.name
-        if node._senders is not None:
-            twin._senders = dict.fromkeys(node._senders, -1)
-        return twin
+    def _copy_in_recording(self) -> Any:
+        raise NotImplementedError  # each kind of node has its own
 
-    def __copy__(self) -> Node:
+    def __copy__(self) -> Any:
         # Its own buffer; the inputs are shared.
-        node = here(cast("Node", self))
-        if node._home is not None:
+        node = here(self)
+        if node.home is not None:
             return node._copy_in_recording()
-        state = cast("Node", self)._state()
-        twin = cast("Node", type(self).__new__(type(self)))
+        state = self._state()
+        twin = type(self).__new__(type(self))
         twin.__setstate__(((), {**state, "value": copy.copy(state["value"])}))
         return twin
+
+
+def stand_in_for(node: State, inputs: Sequence[State], home: Any) -> State:
+    """A node like `node`, with other inputs, without value and gradients, in a recording."""
+    twin = type(node).__new__(type(node))
+    twin.build(node.op, tuple(inputs), node.shape, node.needed, home, node.built_by, node.built_at)
+    twin.needs_gradient = node.needs_gradient
+    twin.given_name = node.name
+    if node.announced is not None:
+        twin.announced = dict.fromkeys(node.announced, -1)
+    return twin
 
 
 class _EndOfList:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any, overload
 
@@ -11,9 +12,10 @@ from autodiff.array import is_operand
 from autodiff.errors import GradientError, ShapeError
 from autodiff.graph.node import Node, Tensor, lift
 from autodiff.graph.observer import here
-from autodiff.graph.order import ancestors
+from autodiff.graph.order import reached
+from autodiff.graph.walk import walk_back
 from autodiff.ops.arguments import listed, operand
-from autodiff.ops.rules import input_gradient
+from autodiff.ops.rules import input_gradients
 from autodiff.refusal import refusal
 
 __all__ = ["gradients"]
@@ -88,18 +90,18 @@ def _gradients(y: Node, xs: Sequence[Node], seed: Any) -> list[Node]:
         raise refusal(
             ShapeError, f"gradients: seed has shape {start.shape}, y has shape {y.shape}", y=y
         )
-    order = ancestors([y], lambda node: node.needs_gradient)
-    wanted = set(xs)
-    for node in order:  # keep what leads to an x
-        if any(x in wanted and needed for x, needed in zip(node.inputs, node.needed, strict=True)):
-            wanted.add(node)
-    sums: dict[Node, Node] = {y: start}
+    order, _ = reached((y,))
+    leading = set(xs)  # to an x
     for node in reversed(order):
-        g = sums.get(node)
-        if g is None or node.op is None or node not in wanted:
-            continue
-        for position, (x, needed) in enumerate(zip(node.inputs, node.needed, strict=True)):
-            if needed and x in wanted:
-                term = input_gradient(node.op, position, g, node, node.inputs)
-                sums[x] = sums[x] + term if x in sums else lift(term)
+        if any(w and x in leading for x, w in zip(node.inputs, node.needed, strict=True)):
+            leading.add(node)
+
+    def gradients_of(node: Node, gradient: Node) -> list[Node | None]:
+        assert node.op is not None
+        needed = [w and x in leading for x, w in zip(node.inputs, node.needed, strict=True)]
+        sent = input_gradients(node.op, gradient, node, node.inputs, needed)
+        return [None if g is None else lift(g) for g in sent]
+
+    sums: dict[Node, Node] = {y: start}
+    walk_back([x for x in order if x in leading], sums, gradients_of, operator.add)
     return [sums[x] if x in sums else Tensor(np.zeros(x.shape), constant=True) for x in xs]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import Any
 
 from autodiff.backend import Backend, get_backend
 from autodiff.errors import IndexRangeError, StaleValueError, UnassignedError
@@ -15,14 +16,21 @@ from autodiff.graph import clock
 from autodiff.graph.clock import settle, ticks
 from autodiff.graph.observer import Observer, current_observer
 from autodiff.graph.order import ancestors
+from autodiff.graph.state import State
 
-if TYPE_CHECKING:
-    from autodiff.graph.node import Node
+__all__ = ["executor", "forward", "require_fresh", "values_of"]
 
-__all__ = ["executor", "forward", "require_fresh"]
+_stored, _serial = attrgetter("stored"), attrgetter("serial")
 
 
-def forward(root: Node, backend: str | Backend | None = None) -> None:
+def values_of(nodes: tuple[State, ...]) -> tuple[Any, ...]:
+    """The values of some nodes, as a back end takes them."""
+    if len(nodes) == 2:
+        return nodes[0].stored, nodes[1].stored
+    return tuple(map(_stored, nodes))
+
+
+def forward(root: State, backend: str | Backend | None = None) -> None:
     """Compute `root` and whatever it needs that is missing or stale.
 
     Raises
@@ -32,28 +40,30 @@ def forward(root: Node, backend: str | Backend | None = None) -> None:
     """
     settle()
     epoch = clock.epoch
-    if root._checked is epoch:
+    if root.fresh_in is epoch:
         return
     observer = current_observer()
     run = executor(backend, observer).forward
     tick = next(ticks)
     for node in itertools.chain(_plan(root, epoch), (root,)):
-        age = node._tick
+        age = node.tick
         for x in node.inputs:
-            if x._tick > age:
+            if x.tick > age:
+                inputs = node.inputs
+                values = (x.stored,) if len(inputs) == 1 else values_of(inputs)
                 try:
-                    value = run(node.op, [x._value for x in node.inputs])  # type: ignore[arg-type]
+                    value = run(node.op, values)  # type: ignore[arg-type]
                 except IndexRangeError as error:  # found only now: rows by number
                     raise IndexRangeError(f"{error} ({node.describe()})") from None
                 if observer is not None:
                     observer.forward(node, value)
                 # The tick last: if Ctrl-C comes between, the node is computed again.
-                node._awaited = -1
-                node._gradient = None
-                node._value = value
-                node._tick = tick
+                node.awaited = -1
+                node.summed = None
+                node.stored = value
+                node.tick = tick
                 break
-        node._checked = epoch
+        node.fresh_in = epoch
 
 
 def executor(backend: str | Backend | None, observer: Observer | None) -> Backend:
@@ -63,7 +73,7 @@ def executor(backend: str | Backend | None, observer: Observer | None) -> Backen
     return get_backend(backend)
 
 
-def _plan(root: Node, epoch: object) -> Sequence[Node]:
+def _plan(root: State, epoch: object) -> Sequence[State]:
     """The computed nodes below `root` that are not known to be fresh, in order.
 
     It is kept with the root: a graph never changes below a node. (The root itself is not
@@ -71,42 +81,54 @@ def _plan(root: Node, epoch: object) -> Sequence[Node]:
     left out because it was fresh must be fresh next time too, else the walk is repeated.
     So all kept plans together are not larger than the graph, however many roots it has.
     """
-    if root._plan is not None:
-        order, left_out = root._plan
-        if all(node._checked is epoch for node in left_out):
+    if root.forward_plan is not None:
+        order, left_out = root.forward_plan
+        for node in left_out:
+            if node.fresh_in is not epoch:
+                break
+        else:
             return order
-    fresh: list[Node] = []
-
-    def follow(node: Node) -> bool:
-        if node._checked is epoch:
-            fresh.append(node)
-            return False
-        if node.op is None and node._value is None:
-            raise UnassignedError(f"{node.describe()} was never assigned a value; call assign()")
-        return node.op is not None
-
-    order = ancestors([root], follow)
+    order, seen, fresh = [root], {root}, []
+    for node in order:  # which grows meanwhile
+        for x in node.inputs:
+            if x in seen:
+                continue
+            seen.add(x)
+            if x.op is None:
+                if x.stored is None:
+                    raise _unassigned(x)
+            elif x.fresh_in is epoch:
+                fresh.append(x)
+            else:
+                order.append(x)
+    order.sort(key=_serial)
     order.pop()
-    root._plan = order, fresh
+    root.forward_plan = order, fresh
     return order
 
 
-def require_fresh(root: Node, backend: str | Backend | None) -> None:
+def _unassigned(tensor: State) -> UnassignedError:
+    return UnassignedError(f"{tensor.describe()} was never assigned a value; call assign()")
+
+
+def require_fresh(root: State, backend: str | Backend | None) -> None:
     """See to it that `root` and all below it have values of the present tensors."""
     settle()
     epoch = clock.epoch
-    if root._checked is epoch:
+    if root.fresh_in is epoch:
         return
-    if root._value is None:
+    if root.stored is None:
+        if root.op is None:
+            raise _unassigned(root)
         forward(root, backend)
         return
-    walked = ancestors([root], lambda node: node._checked is not epoch and node.op is not None)
+    walked = ancestors((root,), lambda node: node.fresh_in is not epoch and node.op is not None)
     for node in walked:
         for x in node.inputs:
-            if x._tick > node._tick or x._value is None:
+            if x.tick > node.tick or x.stored is None:
                 raise StaleValueError(
                     f"backward from {root.describe()}: the value of {node.describe()} is older "
                     f"than its input {x.describe()}; call forward() after assign()"
                 )
     for node in walked:
-        node._checked = epoch
+        node.fresh_in = epoch

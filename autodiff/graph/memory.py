@@ -7,22 +7,21 @@ signal can split it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import numpy as np
 
 from autodiff import forks
 from autodiff.array import Array, aligned_copy, as_float64, is_float64
-from autodiff.errors import RecordingError, ShapeError
+from autodiff.errors import RecordingError, ShapeError, UnassignedError
 from autodiff.graph import clock
 from autodiff.graph.observer import Observer, current_observer, escaped, here
+from autodiff.graph.state import State, TensorState
 from autodiff.refusal import refusal
-
-if TYPE_CHECKING:
-    from autodiff.graph.node import Tensor
 
 __all__ = [
     "assign_together",
+    "require_value",
     "room",
     "sealed",
     "settle_written",
@@ -59,18 +58,18 @@ except ImportError:  # without the extension nothing runs beside Python
             setattr(thing, name, attribute)
 
 
-def snapshot(tensor: Tensor) -> Array:
+def snapshot(tensor: TensorState) -> Array:
     """What `tensor`, which has a buffer, holds now; the same array until it is written."""
     clock.settle()
-    tick, kept = tensor._tick, tensor._snapshot
+    tick, kept = tensor.tick, tensor.kept_snapshot
     if kept is None or kept[0] != tick:
         # With the tick of before: if another thread writes meanwhile, it is outdated at once.
-        kept = tick, read_together((tensor._value,), (tensor._lock,))[0]
-        tensor._snapshot = kept
+        kept = tick, read_together((tensor.stored,), (tensor.lock,))[0]
+        tensor.kept_snapshot = kept
     return kept[1]
 
 
-def assign_together(tensors: Sequence[Tensor], values: Sequence[Any]) -> None:
+def assign_together(tensors: Sequence[TensorState], values: Sequence[Any]) -> None:
     """Assign each tensor its value, all at one moment, or none if one of them does not fit.
 
     The values are those of before: ``assign_together((u, v), (v, u))`` swaps. No signal comes
@@ -78,29 +77,29 @@ def assign_together(tensors: Sequence[Tensor], values: Sequence[Any]) -> None:
     """
     observer = current_observer()
     if observer is not None:
-        tensors = [cast("Tensor", observer.here(tensor)) for tensor in tensors]
+        tensors = [observer.here(tensor) for tensor in tensors]
     stored = [_to_store(t, value, observer) for t, value in zip(tensors, values, strict=True)]
     # The ticks first: if Ctrl-C comes between, what depends on the tensors is computed again.
     # And after the write: a snapshot that another thread took in between is outdated.
     tick = clock.new_epoch()
     for tensor in tensors:
-        tensor._written(tick)
+        tensor.note_written(tick)
     if observer is not None and observer.home is not None:
         for tensor, recorded in zip(tensors, stored, strict=True):
-            tensor._value = recorded
+            tensor.stored = recorded
         return
-    buffers = [t._value if t._value is not None else room(t) for t in tensors]
+    buffers = [t.stored if t.stored is not None else room(t) for t in tensors]
     # New tensors get their buffers, and all a later tick, in the same moment as the numbers.
     tick = next(clock.ticks)
     attributes: list[tuple[object, str, object]] = [(clock, "epoch", object())]
     for tensor, buffer in zip(tensors, buffers, strict=True):
-        attributes.append((tensor, "_tick", tick))
-        if tensor._value is None:
-            attributes.append((tensor, "_value", buffer))
-    write_together(buffers, stored, [t._lock for t in tensors], attributes)
+        attributes.append((tensor, "tick", tick))
+        if tensor.stored is None:
+            attributes.append((tensor, "stored", buffer))
+    write_together(buffers, stored, [t.lock for t in tensors], attributes)
 
 
-def _to_store(tensor: Tensor, value: Any, observer: Observer | None) -> Any:
+def _to_store(tensor: TensorState, value: Any, observer: Observer | None) -> Any:
     """`value` as what `tensor` holds: an array, or a recorded value in a recording."""
     if not is_float64(value):
         value = value_of(value)
@@ -108,7 +107,7 @@ def _to_store(tensor: Tensor, value: Any, observer: Observer | None) -> Any:
         value = recorded
     elif not is_float64(value):
         value = as_float64(value, f"assign: the value for {tensor.describe()}")
-    if tensor._home is not None and observer is None:
+    if tensor.home is not None and observer is None:
         raise escaped(tensor)
     if value.shape != tensor.shape:
         raise refusal(
@@ -119,7 +118,7 @@ def _to_store(tensor: Tensor, value: Any, observer: Observer | None) -> Any:
     return value
 
 
-def snapshots(tensors: Sequence[Tensor]) -> list[Array]:
+def snapshots(tensors: Sequence[TensorState]) -> list[Array]:
     """The values of all tensors, of one moment; they never change and cannot be written.
 
     Raises
@@ -131,38 +130,46 @@ def snapshots(tensors: Sequence[Tensor]) -> list[Array]:
     """
     clock.settle()
     for tensor in tensors:
-        if here(tensor) is not tensor or not isinstance(tensor._value, np.ndarray | None):
+        if here(tensor) is not tensor or not isinstance(tensor.stored, np.ndarray | None):
             raise RecordingError(
                 f"{tensor.describe()} has no numbers to keep while a step is recorded; do it "
                 "between calls of the step"
             )
-        tensor._handed_out()
-    return read_together([t._value for t in tensors], [t._lock for t in tensors])
+        require_value(tensor)
+    return read_together([t.stored for t in tensors], [t.lock for t in tensors])
+
+
+def require_value(tensor: TensorState) -> None:
+    """Raise UnassignedError if `tensor` has no value."""
+    if tensor.stored is None:
+        clock.settle()  # a replay may have written it
+    if tensor.stored is None:
+        raise UnassignedError(f"{tensor.describe()} was never assigned a value; call assign()")
 
 
 def value_of(value: Any) -> Any:
     """The value of a node; anything else as it is."""
-    return value.value if hasattr(value, "_home") else value
+    return value.value if isinstance(value, State) else value  # type: ignore[attr-defined]
 
 
-def settle_written(tensors: Sequence[Tensor]) -> None:
+def settle_written(tensors: Sequence[TensorState]) -> None:
     """A program has written the buffers of these tensors."""
     tick = clock.new_epoch()
     for tensor in tensors:
-        tensor._written(tick)
-        if tensor._value is None:
-            tensor._value = tensor._room
+        tensor.note_written(tick)
+        if tensor.stored is None:
+            tensor.stored = tensor.reserved
 
 
 _reserving = forks.new_lock()
 
 
-def room(tensor: Tensor) -> Array:
+def room(tensor: TensorState) -> Array:
     """The buffer of `tensor`; of one without a value, the one that its first value will lie in."""
 
     def reserve() -> Array:
-        if tensor._value is None and tensor._room is None:
-            tensor._room = aligned_copy(np.zeros(tensor.shape))
-        return tensor._room if tensor._value is None else tensor._value  # type: ignore[no-any-return]
+        if tensor.stored is None and tensor.reserved is None:
+            tensor.reserved = aligned_copy(np.zeros(tensor.shape))
+        return tensor.reserved if tensor.stored is None else tensor.stored  # type: ignore[no-any-return]
 
     return forks.holding(_reserving, reserve)

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import math
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from autodiff.graph.unfinished import let_functions_go
 
-if TYPE_CHECKING:
-    from autodiff.graph.node import Node
-
 __all__ = ["register_name", "summary"]
 
-_named: weakref.WeakValueDictionary[str, Node] = weakref.WeakValueDictionary()
+
+class Numbered(Protocol):
+    """What can have a name: it has a number that no other has."""
+
+    serial: int
 
 
-def register_name(node: Node, name: str) -> str:
+_named: weakref.WeakValueDictionary[str, Numbered] = weakref.WeakValueDictionary()
+
+
+def register_name(node: Numbered, name: str) -> str:
     """`name`, made unique by the node's number if a living node has it."""
     let_functions_go()  # what they hold may have this name
     name = name.replace("#", "_")  # '#' marks the numbers that make names unique
     if _named.setdefault(name, node) is not node:
-        name = f"{name}#{node._serial}"
+        name = f"{name}#{node.serial}"
     return name
 
 

@@ -17,31 +17,31 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.array import Array, Shape, aligned_copy, as_float64, is_float64
+from autodiff.array import Array, aligned_copy, as_float64, is_float64
 from autodiff.backend import Backend
 from autodiff.errors import (
     DTypeError,
     GradientError,
     IncompleteGradientError,
     ShapeError,
-    UnassignedError,
 )
 from autodiff.graph import backward as graph
-from autodiff.graph import clock
+from autodiff.graph import clock, waiting
 from autodiff.graph.copies import Copies
-from autodiff.graph.edge import Edge, alive
 from autodiff.graph.forward import forward
-from autodiff.graph.memory import assign_together, sealed, snapshot, value_of
-from autodiff.graph.naming import register_name, summary
+from autodiff.graph.making import needed_of, register
+from autodiff.graph.memory import assign_together, require_value, sealed, snapshot, value_of
+from autodiff.graph.naming import summary
 from autodiff.graph.observer import current_observer, escaped, here, missing
-from autodiff.graph.sweep import Sweep
-from autodiff.graph.unfinished import Unread, note_read
+from autodiff.graph.place import place_of_user
+from autodiff.graph.state import State, TensorState
+from autodiff.graph.unfinished import note_read
 from autodiff.op import BoundOp
 from autodiff.operators import Operators
 from autodiff.ops.arguments import shape_of
-from autodiff.refusal import refusal, user_line
+from autodiff.refusal import refusal
 
-__all__ = ["Edge", "Node", "Tensor", "lift"]
+__all__ = ["Node", "Tensor", "lift"]
 
 _NO_SENDERS: dict[str, int] = {}
 
@@ -72,118 +72,37 @@ class Node(Copies, Operators):
         If the inputs' shapes do not fit.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_awaited",
-        "_checked",
-        "_edges",
-        "_gradient",
-        "_home",
-        "_name",
-        "_parents",
-        "_plan",
-        "_readers",
-        "_round",
-        "_senders",
-        "_serial",
-        "_sweep",
-        "_tick",
-        "_unread",
-        "_value",
-        "inputs",
-        "needed",
-        "needs_gradient",
-        "op",
-        "shape",
-        "where",
-    )
+    __slots__ = ()
 
     __array_priority__ = 1000.0
 
-    op: BoundOp | None
     inputs: tuple[Node, ...]
-    needed: tuple[bool, ...]
-    shape: Shape
-    _edges: tuple[Edge | None, ...]
-    _plan: tuple[Sequence[Node], Sequence[Node]] | None
 
     def __init__(self, op: BoundOp, inputs: Sequence[Node], name: str | None = None) -> None:
-        self.where = user_line()
         observer = current_observer()
-        self._home = None if observer is None else observer.home
         if observer is not None:
             inputs = [observer.here(x) for x in inputs]
         else:
             for x in inputs:
-                if x._home is not None:
+                if x.home is not None:
                     raise escaped(x)
         try:
             shape = op.shape(*[x.shape for x in inputs])
         except ShapeError as error:
             named = {op.op.input_name(i): x for i, x in enumerate(inputs)}
             raise refusal(ShapeError, str(error), **named) from None
-        needed = tuple(x.needs_gradient and op.op.rule(i) is not None for i, x in enumerate(inputs))
-        self._set_up(op, tuple(inputs), shape, needed, name)
-
-    def _set_up(
-        self,
-        op: BoundOp | None,
-        inputs: tuple[Node, ...],
-        shape: Shape,
-        needed: tuple[bool, ...],
-        name: str | None,
-    ) -> None:
-        self.op = op
-        self.inputs = inputs
-        self.shape = shape
-        self.needed = needed
-        self.needs_gradient = any(needed)
-        self._value: Any = None
-        self._gradient: Any = None
-        self._tick = 0
-        self._checked: object = None
-        self._awaited = -1
-        self._round = 0
-        self._unread: Unread | None = None
-        self._plan = None
-        self._sweep: Sweep | None = None
-        self._senders: dict[str, int] | None = None
-        self._serial = next(clock.ticks)
-        self._parents: set[Edge] = set()  # edges that a gradient will come along
-        self._readers: set[Edge] = set()  # the others
-        self._name = register_name(self, name) if name else None
-        self._edges = tuple(
-            self._register_with(x, position, wanted)
-            for position, (x, wanted) in enumerate(zip(inputs, needed, strict=True))
-        )
-
-    def _register_with(self, x: Node, position: int, wanted: bool) -> Edge | None:
-        edges = x._parents if wanted else x._readers
-        edge = Edge(self, edges.discard, position)
-        edges.add(edge)
-        return edge if wanted else None
+        home = None if observer is None else observer.home
+        self.build(op, tuple(inputs), shape, needed_of(op, inputs), home, *place_of_user())
+        if name:
+            self.name = name
 
     # ---- what it is -------------------------------------------------------------------
-
-    @property
-    def typename(self) -> str:
-        """The op's name."""
-        return self.op.name if self.op is not None else "tensor"
-
-    @property
-    def name(self) -> str:
-        """A name that no other living node has; may be set, and is then made unique."""
-        return self._name or f"{self.typename}#{self._serial}"
-
-    @name.setter
-    def name(self, name: str) -> None:
-        self._name = register_name(self, name)
 
     @property
     def parents(self) -> tuple[tuple[Node, int], ...]:
         """The nodes that read this one, each with the number of its input, oldest first."""
         node = here(self)
-        return alive(node._parents | node._readers)
+        return tuple(node.uses(wanted=False))
 
     @property
     def waiting_for(self) -> tuple[tuple[Node, int], ...]:
@@ -192,28 +111,20 @@ class Node(Copies, Operators):
         Before a pass: all that will send one. A parent whose value is older than this node's
         is not among them: it cannot send before it is computed again.
         """
-        node = here(self)
-        if node._awaited == 0:
-            return ()
-        edges = tuple(node._parents)
-        if node._awaited > 0:
-            return alive({edge for edge in edges if edge.round == -node._round})
-        return alive({edge for edge in edges if graph.can_send(edge, node)})
+        return waiting.waiting_for(here(self))
 
     @property
     def senders(self) -> dict[str, int]:
-        """Outside senders by name, with the round in which each sent last."""
-        senders = here(self)._senders
-        return _NO_SENDERS if senders is None else senders
+        """Outside senders by name, with the pass in which each sent last."""
+        announced = here(self).announced
+        return _NO_SENDERS if announced is None else announced
 
-    def describe(self) -> str:
-        """Name and place, for error messages."""
-        file, line = self.where
-        return f"node {self.name!r} ({os.path.basename(file)}:{line})"
+    def __dir__(self) -> list[str]:
+        return sorted(set(super().__dir__()) - _OF_PASSES)
 
     def __repr__(self) -> str:
         place = f"{os.path.basename(self.where[0])}:{self.where[1]}"
-        state = "no value" if self._value is None else f"value {summary(self._value)}"
+        state = "no value" if self.stored is None else f"value {summary(self.stored)}"
         return f"<{self.typename} {self.name!r} {self.shape}, {state}, {place}>"
 
     # ---- passes -----------------------------------------------------------------------
@@ -236,13 +147,13 @@ class Node(Copies, Operators):
         loss still holds its number after the optimiser has stepped.
         """
         node = here(self)
-        if node._value is None:
+        if node.stored is None:
             missing(node, "value")
             return node.forward()
         return node._handed_out()
 
     def _handed_out(self) -> Array:
-        return sealed(self._value) if isinstance(self._value, np.ndarray) else self._value
+        return sealed(self.stored) if isinstance(self.stored, np.ndarray) else self.stored
 
     def backward(
         self,
@@ -276,21 +187,21 @@ class Node(Copies, Operators):
     def register(self, sender: str) -> None:
         """Announce a gradient from outside: the node will wait for ``backward(sender=...)``."""
         node = here(self)
-        if node._awaited > 0:
+        if node.awaited > 0:
             raise GradientError(f"{node.describe()} is in the middle of a pass; reset() first")
-        if node._senders is None:
-            node._senders = {}
-        node._senders[sender] = -1
-        node._awaited = -1
+        if node.announced is None:
+            node.announced = {}
+        node.announced[sender] = -1
+        node.awaited = -1
 
     @property
     def has_gradient(self) -> bool:
         """Whether :attr:`gradient` can be read."""
         node = graph.settled(here(self))
-        if node._gradient is None:
+        if node.summed is None:
             missing(node, "gradient")
             return False
-        return node._awaited == 0 or graph.held_up(node) is None
+        return node.awaited == 0 or waiting.held_up(node) is None
 
     @property
     def gradient(self) -> Array:
@@ -306,20 +217,20 @@ class Node(Copies, Operators):
             In a recording, if the gradient was computed before it.
         """
         node = graph.settled(here(self))
-        if node._awaited != 0 and (waiting := graph.held_up(node)) is not None:
+        if node.awaited != 0 and (late := waiting.held_up(node)) is not None:
             # With a gradient of an earlier pass at hand, too: it is not the one asked for.
             raise IncompleteGradientError(
-                f"the gradient is incomplete: {graph.waiting_message(waiting)}; readers that take "
+                f"the gradient is incomplete: {waiting.waiting_message(late)}; readers that take "
                 "no part in this pass are passed over by autodiff.backward({node: gradient})"
             )
-        if node._gradient is None:
+        if node.summed is None:
             missing(node, "gradient")
             raise GradientError(f"{node.describe()} has no gradient: {_why_none(node)}")
-        if node._unread is not None:
+        if node.unread is not None:
             note_read([node])
-        if isinstance(node._gradient, np.ndarray):
-            return sealed(node._gradient)
-        return node._gradient  # type: ignore[no-any-return]
+        if isinstance(node.summed, np.ndarray):
+            return sealed(node.summed)
+        return node.summed  # type: ignore[no-any-return]
 
     def reset(self) -> None:
         """Forget the gradients of this node and of all below it."""
@@ -353,7 +264,7 @@ class Node(Copies, Operators):
         return Node(self.op, self.inputs)
 
 
-class Tensor(Node):
+class Tensor(Node, TensorState):
     """A node without inputs: a parameter, an input, or a constant.
 
     Its buffer is its identity: :meth:`assign` copies into it.
@@ -380,7 +291,7 @@ class Tensor(Node):
     array([[3., 4.]])
     """
 
-    __slots__ = ("_lock", "_room", "_snapshot")
+    __slots__ = ()
 
     def __init__(
         self,
@@ -390,29 +301,24 @@ class Tensor(Node):
         name: str | None = None,
         constant: bool = False,
     ) -> None:
-        self.where = user_line()
         if value is None and shape is None:
             raise refusal(ShapeError, "Tensor: give a value or a shape")
         size = () if shape is None else shape_of("Tensor", shape)
         buffer = None if value is None else _buffer(value_of(value), "Tensor")
-        self._home = getattr(buffer, "home", None)  # of a recorded value
         if buffer is not None:
             if shape is not None and size != buffer.shape:
                 raise refusal(
                     ShapeError, f"Tensor: value has shape {buffer.shape}, shape says {size}"
                 )
             size = buffer.shape
-        self._set_up(None, (), size, (), name)
+        home = getattr(buffer, "home", None)  # of a recorded value
+        self.build(None, (), size, (), home, *place_of_user())
         self.needs_gradient = not constant
         if buffer is not None:
-            self._value = buffer
-            self._tick = next(clock.ticks)
-
-    def _set_up(self, *fields: Any) -> None:
-        super()._set_up(*fields)
-        self._lock: Any = None  # of the programs that read or write the buffer
-        self._room: Any = None  # the buffer of a tensor without a value, once a program writes it
-        self._snapshot: tuple[int, Array] | None = None  # with the tick that it was taken at
+            self.stored = buffer
+            self.tick = next(clock.ticks)
+        if name:
+            self.name = name
 
     @property
     def value(self) -> Array:
@@ -424,11 +330,8 @@ class Tensor(Node):
         return tensor._handed_out()
 
     def _handed_out(self) -> Array:
-        if self._value is None:
-            clock.settle()  # a replay may have written it
-        if self._value is None:
-            raise UnassignedError(f"{self.describe()} was never assigned a value; call assign()")
-        return snapshot(self) if type(self._value) is np.ndarray else self._value
+        require_value(self)
+        return snapshot(self) if type(self.stored) is np.ndarray else self.stored
 
     @property
     def constant(self) -> bool:
@@ -446,38 +349,29 @@ class Tensor(Node):
         ShapeError, DTypeError
             The tensor keeps its old value.
         """
-        buffer = self._value
+        buffer = self.stored
         if (  # the usual case, in a third of the time
             type(value) is np.ndarray
             and type(buffer) is np.ndarray
-            and self._lock is None
+            and self.lock is None
             and value.shape == self.shape
             and is_float64(value)
             and current_observer() is None
         ):
-            self._written(clock.new_epoch())
+            self.note_written(clock.new_epoch())
             buffer[...] = value
-            self._tick = clock.new_epoch()
+            self.tick = clock.new_epoch()
         else:
             assign_together((self,), (value,))
 
-    def _written(self, tick: int) -> None:
-        """Its buffer has changed, or is about to: what was computed from it is stale."""
-        if self._awaited > 0:
-            self._gradient = None
-        if self._unread is not None:
-            note_read([self])
-        self._awaited = -1
-        self._tick = tick
-
     def _copy_in_recording(self) -> Tensor:
-        return Tensor(self._value, shape=self.shape, constant=self.constant)
+        return Tensor(self.stored, shape=self.shape, constant=self.constant)
 
     def _state(self) -> dict[str, Any]:
         fields = super()._state()
         literal = False
-        if self._value is not None:
-            literal = not self._value.flags.writeable
+        if self.stored is not None:
+            literal = not self.stored.flags.writeable
             fields["value"] = snapshot(self)
         return {**fields, "constant": self.constant, "literal": literal}
 
@@ -500,8 +394,8 @@ def lift(value: Any) -> Node:
     if observer is not None and observer.home is not None:
         value = observer.home.recorded(value)
     literal = Tensor(value, constant=True)
-    if isinstance(literal._value, np.ndarray):
-        literal._value.flags.writeable = False  # nobody can reach it to assign it
+    if isinstance(literal.stored, np.ndarray):
+        literal.stored.flags.writeable = False  # nobody can reach it to assign it
     return literal
 
 
@@ -517,3 +411,15 @@ def _why_none(node: Node) -> str:
         "no backward pass has reached it; gradients of a compiled step live within its call and "
         "are to be returned from it"
     )
+
+
+register(Node, Tensor)
+
+_PUBLIC = {"op", "inputs", "needed", "needs_gradient", "shape", "name", "typename", "where"}
+_OF_PASSES = {
+    name
+    for kind in (State, TensorState)
+    for name in vars(kind)
+    if not name.startswith("_") and name not in {*_PUBLIC, "describe"}
+}
+"""What a user has no business with."""

@@ -18,15 +18,20 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from autodiff.refusal import is_of_package
 
-if TYPE_CHECKING:
-    from autodiff.graph.node import Node
-    from autodiff.graph.observer import Observer
-
-__all__ = ["Unread", "begin", "end", "leave_unread", "let_functions_go", "note_read", "undo"]
+__all__ = [
+    "HoldsUnread",
+    "Unread",
+    "begin",
+    "end",
+    "leave_unread",
+    "let_functions_go",
+    "note_read",
+    "undo",
+]
 
 _numbers = itertools.count()
 _under_way: dict[int, tuple[FrameType, int, Callable[[], None]]] = {}
@@ -104,6 +109,12 @@ class Unread:
 _waiting: dict[int, weakref.ref[Unread]] = {}  # those with frames
 
 
+class HoldsUnread(Protocol):
+    """What may hold a gradient that nobody has read: a tensor."""
+
+    unread: Unread | None
+
+
 def let_functions_go() -> None:
     """Hold no longer what functions hold that have run a pass, and have ended since."""
     if not _waiting:
@@ -116,11 +127,11 @@ def let_functions_go() -> None:
             unread.is_interrupted()
 
 
-def note_read(tensors: Sequence[Node]) -> None:
+def note_read(tensors: Sequence[HoldsUnread]) -> None:
     """The gradients of these tensors were read, or are no longer wanted."""
-    passes = {tensor._unread for tensor in tensors}
+    passes = {tensor.unread for tensor in tensors}
     for tensor in tensors:
-        tensor._unread = None
+        tensor.unread = None
     for unread in passes:
         if unread is not None:
             unread.let_go()
@@ -132,13 +143,16 @@ def _has_returned(frame: FrameType) -> bool:
     return name.startswith(("RETURN", "YIELD", "SEND"))
 
 
-def leave_unread(tensors: Sequence[Node], observer: Observer | None) -> None:
-    """A pass is over that has given these tensors their gradients."""
+def leave_unread(tensors: Sequence[HoldsUnread], *, recorded: bool) -> None:
+    """A pass is over that has given these tensors their gradients.
+
+    recorded : it belongs to a recording, which nothing outlives.
+    """
     frame: FrameType | None = None
-    if observer is None or observer.home is None:
+    if not recorded:
         frame = sys._getframe(1)
         while frame is not None and is_of_package(frame):
             frame = frame.f_back
     unread = Unread(frame)
     for tensor in tensors:
-        tensor._unread = unread
+        tensor.unread = unread

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from autodiff.graph.naming import register_name
 from autodiff.graph.node import Node, Tensor
 from autodiff.optim import SGD
 
@@ -82,5 +81,5 @@ def _walk(name: str, owner: Any, path: tuple[int, ...]) -> Iterator[tuple[str, T
 
 def name_node(node: Node, name: str) -> Node:
     """Give `node` a telling name, for messages and drawings; returns it."""
-    node._name = register_name(node, name)
+    node.name = name
     return node

@@ -23,6 +23,8 @@ def _matmul_shape(x: Shape, y: Shape) -> Shape:
             raise ShapeError(f"matmul: {name} must have at least 2 axes, it has shape {shape}")
     if x[-1] != y[-2]:
         raise ShapeError(f"matmul: inner sizes differ: x has shape {x}, y has shape {y}")
+    if len(x) == len(y) == 2:
+        return x[0], y[1]
     try:
         stack = np.broadcast_shapes(x[:-2], y[:-2])
     except ValueError:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from autodiff.program.ir import VIEWS, Value
-
-if TYPE_CHECKING:
-    from autodiff.program.recording import Recording
+from autodiff.program.recording import Recording
 
 __all__ = ["program_dot"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 
@@ -14,10 +14,19 @@ from autodiff.operators import Operators
 from autodiff.program.ir import Value
 from autodiff.refusal import user_line
 
-if TYPE_CHECKING:
-    from autodiff.program.recorder import Recorder
+__all__ = ["Home", "Recorded"]
 
-__all__ = ["Recorded"]
+
+class Home(Protocol):
+    """The recording that a recorded value belongs to: its recorder."""
+
+    deriving: bool
+
+    def check_running(self, value: Recorded) -> None:
+        """Raise RecordingError if `value` is used when and where it means nothing."""
+
+    def apply(self, op: BoundOp, inputs: Sequence[Any]) -> Recorded:
+        """Write down one instruction."""
 
 
 class MissingAttributeError(RecordingError, AttributeError):
@@ -35,13 +44,13 @@ class Recorded(Operators):
 
     __array_priority__ = 500.0  # less than a node's, which takes it in
 
-    def __init__(self, recorder: Recorder, value: Value) -> None:
+    def __init__(self, recorder: Home, value: Value) -> None:
         self._recorder = recorder
         self._value = value
         self.shape: Shape = value.shape
 
     @property
-    def home(self) -> Recorder:
+    def home(self) -> Home:
         """The recording that it belongs to."""
         return self._recorder
 

@@ -111,9 +111,9 @@ class Recording:
         for reference in self.reached:
             node = reference()
             if node is not None:
-                node._gradient = None
-                node._awaited = -1
-                node._unread = None
+                node.summed = None
+                node.awaited = -1
+                node.unread = None
         settle_written(
             [tensor for reference in self.written if (tensor := reference()) is not None]
         )

@@ -11,17 +11,18 @@ from __future__ import annotations
 import contextvars
 import gc
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from autodiff.errors import RecordingError
-from autodiff.graph import backward as graph
 from autodiff.graph import clock
-from autodiff.graph.edge import Edge
+from autodiff.graph.copies import stand_in_for
 from autodiff.graph.memory import room
-from autodiff.graph.node import Node, Tensor
+from autodiff.graph.node import Tensor
 from autodiff.graph.observer import Observer, escaped, observe
 from autodiff.graph.order import ancestors
+from autodiff.graph.state import OutsideReader, State
+from autodiff.graph.waiting import is_unread, unread
 from autodiff.program.handlers import has_handlers, in_handler
 from autodiff.program.ir import Program, Value
 from autodiff.program.recorded import Recorded
@@ -30,6 +31,7 @@ from autodiff.program.recorder import Recorder
 __all__ = ["Watch"]
 
 ResultT = TypeVar("ResultT")
+StateT = TypeVar("StateT", bound=State)
 
 
 class Watch(Observer):
@@ -38,10 +40,10 @@ class Watch(Observer):
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self._conditions: list[Callable[[], bool]] = []
-        self._stand_ins: dict[Node, Node] = {}
-        self._originals: dict[Node, weakref.ref[Node]] = {}
-        self._begin_with: dict[Node, Recorded] = {}  # tensors: the state as the step finds it
-        self._ghosts: dict[int, list[tuple[set[Edge], Edge]]] = {}  # by the reader's identity
+        self._stand_ins: dict[State, State] = {}
+        self._originals: dict[State, weakref.ref[State]] = {}
+        self._begin_with: dict[State, Recorded] = {}  # tensors: the state as the step finds it
+        self._ghosts: dict[int, list[tuple[State, OutsideReader]]] = {}  # by the reader's identity
         self._start = next(clock.ticks)
         self._handlers = False
 
@@ -77,21 +79,21 @@ class Watch(Observer):
         """Whether a signal handler has interrupted the step."""
         return self._handlers and in_handler(Watch._run.__code__)
 
-    def here(self, node: Node) -> Node:
+    def here(self, node: StateT) -> StateT:
         """The stand-in of `node`; a node of this recording stands for itself."""
-        if node._home is self.recorder:
+        if node.home is self.recorder:
             return node
-        if node._home is not None:
+        if node.home is not None:
             raise escaped(node)
         stand_in = self._stand_ins.get(node)
-        return self._adopt(node) if stand_in is None else stand_in
+        return cast(StateT, self._adopt(node) if stand_in is None else stand_in)
 
-    def forward(self, node: Node, value: Any) -> None:
+    def forward(self, node: State, value: Any) -> None:
         """Name the value."""
         value._value.label = value._value.label or node.name
         value._value.where = value._value.where or node.where
 
-    def backward(self, node: Node, gradients: Sequence[Any]) -> None:
+    def backward(self, node: State, gradients: Sequence[Any], sums: Mapping[State, Any]) -> None:
         """Name the gradients."""
         for x, g in zip(node.inputs, gradients, strict=True):
             if g is None:
@@ -100,31 +102,31 @@ class Watch(Observer):
                 g._value.label = f"d {x.name}"
                 g._value.where = node.where
 
-    def assign(self, tensor: Node, value: Any) -> Recorded:
+    def assign(self, tensor: State, value: Any) -> Recorded:
         """What `tensor` holds from now on; its buffer is written at the end of each replay."""
         return self.recorder.recorded(value, f"assign: the value for {tensor.describe()}")
 
-    def begins_sum(self, tensor: Node, accumulate: bool) -> None:
+    def begins_sum(self, tensor: State, accumulate: bool) -> None:
         """Refuse if a gradient outside would be lost, or would be added to."""
         original = self._original(tensor)
-        untouched = tensor._value is self._begin_with.get(tensor)  # not assigned by the step
-        if original is None or tensor._round > 0 or not untouched:
+        untouched = tensor.stored is self._begin_with.get(tensor)  # not assigned by the step
+        if original is None or tensor.begun > 0 or not untouched:
             return
         if accumulate:
             self.missing(tensor, "gradient")
-        elif graph.is_unread(original):
-            raise graph.unread(original)
-        self.conditions.append(_Nothing(original, graph.is_unread))
+        elif is_unread(original):
+            raise unread(original)
+        self.conditions.append(_Nothing(original, is_unread))
 
-    def missing(self, node: Node, what: str) -> None:
+    def missing(self, node: State, what: str) -> None:
         """Refuse what was computed before the recording."""
         original = self._original(node)
-        if original is None or node._round > 0:
+        if original is None or node.begun > 0:
             return
         if what == "value":
-            found, hint = original._value, "call forward() on it within the step"
+            found, hint = original.stored, "call forward() on it within the step"
         else:
-            found, hint = original._gradient, "run the backward pass within the step"
+            found, hint = original.summed, "run the backward pass within the step"
             self.conditions.append(_Nothing(original, _has_gradient))
         if found is not None:
             raise RecordingError(
@@ -135,19 +137,20 @@ class Watch(Observer):
 
     # ---- stand-ins --------------------------------------------------------------------
 
-    def _original(self, stand_in: Node) -> Node | None:
+    def _original(self, stand_in: State) -> State | None:
         found = self._originals.get(stand_in)
         return None if found is None else found()
 
-    def _adopt(self, root: Node) -> Node:
+    def _adopt(self, root: State) -> State:
         """Make stand-ins of `root` and all below it, inputs first."""
         nodes = ancestors([root], lambda node: node not in self._stand_ins)
         for node in nodes:
-            if node._home is not None:
+            if node.home is not None:
                 raise escaped(node)
         among = set(map(id, nodes))
         for node in nodes:
-            stand_in = node._stand_in([self._stand_ins[x] for x in node.inputs], self.recorder)
+            inputs = [self._stand_ins[x] for x in node.inputs]
+            stand_in = stand_in_for(node, inputs, self.recorder)
             self._stand_ins[node] = stand_in
             self._originals[stand_in] = weakref.ref(node)
             if isinstance(node, Tensor):
@@ -155,27 +158,28 @@ class Watch(Observer):
             self._stand_in_for_readers(node, stand_in, among)
         return self._stand_ins[root]
 
-    def _give_value(self, tensor: Tensor, stand_in: Node) -> None:
-        buffer = tensor._value
+    def _give_value(self, tensor: Tensor, stand_in: State) -> None:
+        buffer = tensor.stored
         if buffer is None:
             return
         if not buffer.flags.writeable:  # a literal
-            stand_in._value = self.recorder.constant(buffer)
+            stand_in.stored = self.recorder.constant(buffer)
         else:
             value = Value(buffer.shape, "state", buffer, tensor.name)
-            stand_in._value = self._begin_with[stand_in] = Recorded(self.recorder, value)
-        stand_in._tick = tensor._tick
+            stand_in.stored = self._begin_with[stand_in] = Recorded(self.recorder, value)
+        stand_in.tick = tensor.tick
 
-    def _stand_in_for_readers(self, node: Node, stand_in: Node, among: set[int]) -> None:
+    def _stand_in_for_readers(self, node: State, stand_in: State, among: set[int]) -> None:
         """Readers outside may send, too: they are waited for as outside, until they are adopted."""
-        for parents, edge in self._ghosts.pop(id(node), ()):
-            parents.discard(edge)
-        for edge in tuple(node._parents):
-            reader = edge()
-            if reader is not None and id(reader) not in among:
-                ghost = Edge(reader, stand_in._parents.discard, edge.position)
-                stand_in._parents.add(ghost)
-                self._ghosts.setdefault(id(reader), []).append((stand_in._parents, ghost))
+        for waiting, ghost in self._ghosts.pop(id(node), ()):
+            waiting.remove_outside_reader(ghost)
+        for reader in node.readers():
+            if id(reader) in among:
+                continue
+            for position, (x, wanted) in enumerate(zip(reader.inputs, reader.needed, strict=True)):
+                if wanted and x is node:
+                    ghost = stand_in.add_outside_reader(reader, position)
+                    self._ghosts.setdefault(id(reader), []).append((stand_in, ghost))
 
     # ---- the program ------------------------------------------------------------------
 
@@ -184,7 +188,7 @@ class Watch(Observer):
 
         They are no state: every run makes them anew, with the numbers that they began with.
         """
-        made = [t for t in self._stand_ins if t.op is None and t._serial > self._start]
+        made = [t for t in self._stand_ins if t.op is None and t.serial > self._start]
         stand_ins = [self._stand_ins.pop(t) for t in made]
         del made
         if any(self._original(stand_in) is not None for stand_in in stand_ins):
@@ -208,18 +212,18 @@ class Watch(Observer):
             if state is None:
                 value = Value(tensor.shape, "state", room(tensor), tensor.name)
                 state = self._begin_with[stand_in] = Recorded(self.recorder, value)
-            writes.append((state._value, stand_in._value._value))
+            writes.append((state._value, stand_in.stored._value))
         builder = self.recorder.builder
         return Program(self.recorder.arguments, builder.instructions, outputs, writes).in_order()
 
-    def _written(self) -> list[tuple[Tensor, Node]]:
+    def _written(self) -> list[tuple[Tensor, State]]:
         return [
             (cast(Tensor, node), stand_in)
             for node, stand_in in self._stand_ins.items()
             if node.op is None
-            and stand_in._value is not None
-            and stand_in._value is not self._begin_with.get(stand_in)
-            and (node._value is None or node._value.flags.writeable)
+            and stand_in.stored is not None
+            and stand_in.stored is not self._begin_with.get(stand_in)
+            and (node.stored is None or node.stored.flags.writeable)
         ]
 
     @property
@@ -233,15 +237,15 @@ class Watch(Observer):
         return [tensor for tensor, _ in self._written()]
 
     @property
-    def reached(self) -> list[Node]:
+    def reached(self) -> list[State]:
         """The nodes outside to which the step sends gradients."""
-        return [node for node, stand_in in self._stand_ins.items() if stand_in._round > 0]
+        return [node for node, stand_in in self._stand_ins.items() if stand_in.begun > 0]
 
 
 class _Nothing:
     """A condition: that what `ask` asks of a node outside is not so."""
 
-    def __init__(self, node: Node, ask: Callable[[Node], bool]) -> None:
+    def __init__(self, node: State, ask: Callable[[State], bool]) -> None:
         self.node = weakref.ref(node)
         self.ask = ask
 
@@ -250,5 +254,5 @@ class _Nothing:
         return node is None or not self.ask(node)
 
 
-def _has_gradient(node: Node) -> bool:
-    return node._gradient is not None
+def _has_gradient(node: State) -> bool:
+    return node.summed is not None

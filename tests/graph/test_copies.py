@@ -117,7 +117,7 @@ def test_constants_and_tensors_without_a_value(copier: Copier) -> None:
     assert twin.needed == (False, True)
     twin.inputs[1].assign([1.0, 2.0])
     np.testing.assert_array_equal(twin.value, [3.0, 6.0])
-    assert empty._value is None
+    assert empty.stored is None
 
 
 def test_a_shallow_copy_has_its_own_buffer_and_the_same_inputs() -> None:

@@ -9,6 +9,7 @@ import pytest
 import autodiff
 from autodiff import Node, Tensor
 from autodiff.graph.order import ancestors
+from autodiff.graph.state import State
 
 
 def chain(length: int, x: Node) -> Node:
@@ -43,7 +44,7 @@ class Visits:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.number = 0
-        slot = Node.__dict__["inputs"]
+        slot = State.__dict__["inputs"]
 
         def get(node: Node) -> Any:
             self.number += 1

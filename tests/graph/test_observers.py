@@ -18,7 +18,7 @@ class Recorder(Watching):
     def forward(self, node: Node, value: Any) -> None:
         self.seen.append(("forward", node.typename))
 
-    def backward(self, node: Node, gradients: Sequence[Any]) -> None:
+    def backward(self, node: Any, gradients: Sequence[Any], sums: Any) -> None:
         assert len(gradients) == len(node.inputs)
         self.seen.append(("backward", node.typename))
 

@@ -206,7 +206,7 @@ def test_register_in_the_middle_is_refused() -> None:
     b.backward()
     x.register("next")
     assert x.senders == {"next": -1}
-    assert x._awaited == -1
+    assert x.awaited == -1
 
 
 # ---- constants ---------------------------------------------------------------------------

@@ -16,8 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 import autodiff
 from autodiff import Node, Tensor
 from autodiff.errors import BackwardTwiceError, GradientError, StaleValueError
-from autodiff.graph.backward import _reachable_edges
-from autodiff.graph.order import ancestors
+from autodiff.graph.order import ancestors, reached
 
 UNARY: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "negative": (autodiff.negative, lambda x: -x),
@@ -201,7 +200,7 @@ class RandomGraphs(RuleBasedStateMachine):
 
     def stopped(self, seeds: Any, i: int) -> bool:
         """Whether no way of wanted edges leads from the seeds to node i."""
-        counts = _reachable_edges([self.pairs[k].node for k in seeds])
+        _, counts = reached([self.pairs[k].node for k in seeds])
         return self.pairs[i].node not in counts
 
     @rule(chosen=st.sets(st.integers(0, 99), min_size=1, max_size=3), steps=st.integers(1, 3))
@@ -228,8 +227,8 @@ class RandomGraphs(RuleBasedStateMachine):
         autodiff.reset(*nodes)
         self.forward_all()
         # Inner nodes that no pair names are read by others only; the ends are the pairs'.
-        ends = [i for i, n in enumerate(nodes) if n.needs_gradient and not n._parents]
-        inner = [i for i, n in enumerate(nodes) if n.needs_gradient and n._parents]
+        ends = [i for i, n in enumerate(nodes) if n.needs_gradient and not n.uses(wanted=True)]
+        inner = [i for i, n in enumerate(nodes) if n.needs_gradient and n.uses(wanted=True)]
         sends: list[tuple[int, str | None]] = [(i, None) for i in ends]
         if inner:
             outside = inner[extra % len(inner)]
@@ -245,19 +244,19 @@ class RandomGraphs(RuleBasedStateMachine):
             for node, needed in zip(nodes, sources, strict=True):
                 if node.needs_gradient:
                     assert node.has_gradient == (bool(needed) and needed <= set(seeds))
-                    assert node.has_gradient == (node._awaited == 0)
+                    assert node.has_gradient == (node.awaited == 0)
             self.check_gradients(seeds)
         for i, sender in sends:
             with pytest.raises(BackwardTwiceError):
                 nodes[i].backward(self.draw(nodes[i].shape), sender=sender)
         self.check_gradients(seeds)
         if inner:
-            del nodes[outside]._senders["loss"]
+            del nodes[outside].announced["loss"]
             nodes[outside].reset()
 
     def above(self, node: Node, sending: list[int]) -> set[int]:
         """Those of `sending` whose gradient comes to `node`."""
-        return {i for i in sending if node in _reachable_edges([self.pairs[i].node])}
+        return {i for i in sending if node in reached([self.pairs[i].node])[1]}
 
     @rule(x=st.integers(0, 99))
     def gradients_as_nodes(self, x: int) -> None:

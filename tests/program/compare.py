@@ -41,7 +41,7 @@ def leaves(tree: Any) -> list[np.ndarray]:
 
 def values_of(tensors: Iterable[Tensor]) -> list[np.ndarray]:
     settle()
-    return [np.array(t.value) for t in tensors if t._value is not None]
+    return [np.array(t.value) for t in tensors if t.stored is not None]
 
 
 def assert_close(found: Sequence[np.ndarray], wanted: Sequence[np.ndarray], rtol: float) -> None:
@@ -102,7 +102,7 @@ def _check_variant(
         verify_program(program)
     verify_code(recording.code, recording.improved)
     for tensor in tensors:
-        if tensor._value is None:
+        if tensor.stored is None:
             tensor.assign(np.zeros(tensor.shape))  # what no step has run for yet
     kept = values_of(tensors)
     _follow(lambda *a: interpret(recording.recorded, a), calls, tensors, wanted, rtol)
@@ -165,7 +165,7 @@ def _follow(
     found: list[np.ndarray] = []
     for call in calls:
         found += [np.array(r) for r in run(*arguments_of(*call))]
-        found += [np.array(t._value) for t in tensors if t._value is not None]
+        found += [np.array(t.stored) for t in tensors if t.stored is not None]
     assert_close(found, wanted, rtol)
 
 

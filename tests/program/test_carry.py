@@ -238,7 +238,7 @@ def test_a_signal_leaves_the_last_finished_step():
     step = autodiff.compile(counting)
     xs = np.repeat(rows_of(1), 2_000_000, axis=0)
     step.scan(xs[:1])
-    with interrupted_when(lambda: counted._value[()] > 1.0):
+    with interrupted_when(lambda: counted.stored[()] > 1.0):
         step.scan(xs)
     assert carries(step, xs[0])
     n = int(counted.value)

@@ -71,8 +71,8 @@ def test_a_failed_recording_leaves_no_trace() -> None:
     z.forward()
     z.backward()
     assert w.gradient.tolist() == [2.0, 4.0]
-    before = {n: (n._value, n._gradient, n._tick, n._awaited, n._round) for n in (w, h, y, z)}
-    buffer, bits = w._value, w._value.tobytes()
+    before = {n: (n.stored, n.summed, n.tick, n.awaited, n.begun) for n in (w, h, y, z)}
+    buffer, bits = w.stored, w.stored.tobytes()
 
     @autodiff.compile
     def step(x: Any) -> Any:
@@ -86,11 +86,11 @@ def test_a_failed_recording_leaves_no_trace() -> None:
     for _ in range(2):
         with pytest.raises(RecordingError):
             step(3.0)
-        after = {n: (n._value, n._gradient, n._tick, n._awaited, n._round) for n in before}
+        after = {n: (n.stored, n.summed, n.tick, n.awaited, n.begun) for n in before}
         assert all(
             all(a is b or a == b for a, b in zip(after[n], before[n], strict=True)) for n in before
         )
-    assert w._value is buffer
+    assert w.stored is buffer
     assert buffer.tobytes() == bits
     assert w.gradient.tolist() == [2.0, 4.0]
     with pytest.raises(BackwardTwiceError):

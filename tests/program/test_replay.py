@@ -146,7 +146,7 @@ def test_interrupted_scan_keeps_the_last_finished_step() -> None:
         return (count.value @ count.value).sum() * x
 
     step(1.0)
-    with interrupted_when(lambda: n._value[()] >= 3.0):
+    with interrupted_when(lambda: n.stored[()] >= 3.0):
         step.scan(np.zeros(2_000_000))
     done = float(n.value)
     assert 3 <= done < 1_000_000

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from autodiff.program.code.lower import Code
 from autodiff.program.ir import VIEWS, Program
-
-if TYPE_CHECKING:
-    from autodiff.program.recording import Recording
+from autodiff.program.recording import Recording
 
 __all__ = ["instruction_lines", "listing"]
 

@@ -63,14 +63,14 @@ def load(code: Code, tensors: Sequence[Tensor] = (), *, beside: Executor | None 
     if isinstance(beside, _core.Program):
         first: Any = beside.lock
     else:
-        first = next((t._lock for t in tensors if t._lock is not None), None) or _core.Lock()
+        first = next((t.lock for t in tensors if t.lock is not None), None) or _core.Lock()
 
     def share() -> None:
         for tensor in tensors:
-            if tensor._lock is None:
-                tensor._lock = first
+            if tensor.lock is None:
+                tensor.lock = first
             else:
-                tensor._lock.join(first)
+                tensor.lock.join(first)
 
     forks.holding(_loading, share)
     return _core.Program(
