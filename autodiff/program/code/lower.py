@@ -19,9 +19,9 @@ from autodiff.errors import RecordingError
 from autodiff.op import OPS
 from autodiff.program.ir import Instruction, Program, Value
 from autodiff.program.plan.arena import plan
-from autodiff.program.plan.layout import Layout, Storage, view
+from autodiff.program.plan.layout import Layout, Storage, squeezed, view
 from autodiff.program.plan.place import Placement, base_of, place
-from autodiff.program.plan.schedule import Stage, schedule, squeezed
+from autodiff.program.plan.schedule import Stage, schedule
 
 __all__ = ["Code", "Operand", "lower"]
 
