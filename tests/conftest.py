@@ -60,6 +60,15 @@ def backend(request: pytest.FixtureRequest) -> Iterator[backends.Backend]:
             _core.use_isa(before)
 
 
+@pytest.fixture(params=[] if _core is None else _core.isas())
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each instruction set of the C kernels in turn, in use while the test runs."""
+    before = _core.isa()
+    _core.use_isa(request.param)
+    yield request.param
+    _core.use_isa(before)
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     """Random numbers, the same in every run."""

@@ -1,7 +1,7 @@
 """Repeated steps: what is called a repetition is one, rule by rule.
 
 The search proposes and `holds` decides, so its rules are tested here alone. Whole graphs
-are folded in test_draw.py.
+are folded in draw/test_folding.py.
 """
 
 from __future__ import annotations

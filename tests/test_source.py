@@ -150,12 +150,17 @@ def test_identifiers_are_ascii(path: Path) -> None:
             assert name.isascii(), f"{short(path)}: {name}"
 
 
-@pytest.mark.parametrize("path", [*PYTHON, *C_FILES, *CYTHON], ids=short)
+# Too long, for now. Remove the line of whichever has become short.
+LONG = {"autodiff/graph/node.py": 519, "csrc/program.pxi": 524}
+
+
+@pytest.mark.parametrize("path", [*PYTHON, *TEST_FILES, *C_FILES, *CYTHON], ids=short)
 def test_files_stay_short(path: Path) -> None:
     if path.name in GENERATED:
         pytest.skip("generated")
     lines = path.read_text(encoding="utf-8").count("\n")
-    assert lines <= 550, f"{short(path)} has {lines} lines; about 500 is the limit"
+    limit = LONG.get(short(path), 500)
+    assert lines <= limit, f"{short(path)} has {lines} lines, {limit} is the limit: cut it in two"
 
 
 @pytest.mark.parametrize("path", PYTHON, ids=short)

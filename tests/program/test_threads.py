@@ -26,14 +26,6 @@ DRIVER = Path(__file__).parent / "threads_driver.c"
 POSIX = hasattr(os, "fork")
 
 
-@pytest.fixture(params=core.isas())
-def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    before = core.isa()
-    core.use_isa(request.param)
-    yield request.param
-    core.use_isa(before)
-
-
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
     before, blas_from = core.threads(), core._blas_from(1e18)  # BLAS has bits of its own

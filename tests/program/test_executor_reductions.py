@@ -1,0 +1,98 @@
+"""Reductions, maps of rows and rows by number in the executor against NumPy."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+core = pytest.importorskip("autodiff._core")
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4), (5, 1, 1), (1, 300, 1), (1, 40, 70), (3, 0, 2),
+                                   (0, 3, 2)])  # fmt: skip
+@pytest.mark.parametrize("kind", ["sum", "max"])
+def test_reductions(kind, shape, isa, rng):
+    a, r, b = shape
+    if kind == "max" and r == 0:
+        return
+    x = rng.normal(size=shape)
+    program = core.Program(
+        a * b, [shape], [], [(kind, a, r, b, (1, 0), (0, 0))], [((0, 0), (a, b))]
+    )
+    (z,) = program.run(x)
+    np.testing.assert_allclose(z, getattr(x, kind)(axis=1), rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize(("rows", "n"), [(1, 10), (7, 3), (0, 4), (2, 500)])
+@pytest.mark.parametrize("kind", ["logsumexp", "softmax", "log_softmax"])
+def test_row_maps(kind, rows, n, isa, rng):
+    x = rng.normal(size=(rows, n)) * 10
+    shape = (rows,) if kind == "logsumexp" else (rows, n)
+    program = core.Program(
+        rows * n, [(rows, n)], [], [(kind, rows, n, (1, 0), (0, 0))], [((0, 0), shape)]
+    )
+    (z,) = program.run(x)
+    log_sum = np.log(np.exp(x).sum(1))
+    expected = {
+        "logsumexp": log_sum,
+        "softmax": np.exp(x - log_sum[:, None]),
+        "log_softmax": x - log_sum[:, None],
+    }[kind]
+    np.testing.assert_allclose(z, expected, rtol=1e-13, atol=1e-13)
+
+
+def take_program(n_rows: int, size: int, n: int) -> Any:
+    nothing = ("run", (0,), [], [])
+    return core.Program(
+        n * size + n_rows * size,
+        [(n_rows, size), (n,), (n, size)],
+        [],
+        [
+            nothing,
+            ("take", n_rows, size, n, (1, 0), (2, 0), (0, 0)),
+            ("scatter_rows", n_rows, size, n, (3, 0), (2, 0), (0, n * size)),
+        ],
+        [((0, 0), (n, size)), ((0, n * size), (n_rows, size))],
+    )
+
+
+@pytest.mark.parametrize(("n_rows", "size", "n"), [(4, 3, 6), (1, 1, 1), (5, 0, 2), (3, 2, 0)])
+def test_rows_by_number(n_rows, size, n, rng):
+    x, y = rng.normal(size=(n_rows, size)), rng.normal(size=(n, size))
+    rows = rng.integers(-n_rows, n_rows, n)
+    expected = np.zeros((n_rows, size))
+    np.add.at(expected, rows, y)
+    program = take_program(n_rows, size, n)
+    for _ in range(2):
+        taken, scattered = program.run(x, rows.astype(float), y)
+        np.testing.assert_array_equal(taken, x[rows])
+        np.testing.assert_allclose(scattered, expected, rtol=1e-15)
+
+
+@pytest.mark.parametrize("bad", [4.0, -5.0, 0.5, -0.5, math.nan, math.inf, -math.inf, 1e300])
+def test_a_bad_row_number_stops_the_program(bad, rng):
+    program = take_program(4, 3, 2)
+    x, y = np.ones((4, 3)), np.ones((2, 3))
+    with pytest.raises(core.RowNumberError, match=r"instruction 1: .* is no row of 4") as info:
+        program.run(x, np.array([1.0, bad]), y)
+    assert isinstance(info.value, IndexError)
+    assert (info.value.instruction, info.value.n_rows, info.value.step) == (1, 4, None)
+    np.testing.assert_equal(info.value.row, bad)
+    program.run(x, np.array([1.0, 2.0]), y)
+    rows = np.array([[0.0, 1.0], [1.0, bad], [0.0, 0.0]])
+    with pytest.raises(core.RowNumberError, match="instruction 1, step 1") as info:
+        program.scan(3, np.stack([x] * 3), rows, np.stack([y] * 3))
+    assert info.value.step == 1
+    with pytest.raises(core.RowNumberError):
+        program.profile(1, x, rows[1], y)
+
+
+def test_a_bad_row_number_in_scatter_rows(rng):
+    program = core.Program(
+        8, [(1, 2), (1,)], [], [("scatter_rows", 4, 2, 1, (1, 0), (2, 0), (0, 0))], []
+    )
+    with pytest.raises(core.RowNumberError, match="instruction 0: 7 is no row of 4"):
+        program.run(np.ones((1, 2)), np.array([7.0]))
