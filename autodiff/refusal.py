@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from autodiff.array import is_operand
 from autodiff.errors import AutodiffError
 
-__all__ = ["is_of_package", "refusal", "user_line", "without_op"]
+__all__ = ["WithoutOpError", "is_of_package", "refusal", "user_line", "without_op"]
 
 ErrorT = TypeVar("ErrorT", bound=AutodiffError)
 
@@ -39,10 +39,14 @@ def refusal(kind: type[ErrorT], message: str, **operands: Any) -> ErrorT:
     return kind(f"{message} ({'; '.join(known)})")
 
 
-def without_op(call: str, options: Iterable[str] = ()) -> TypeError:
+class WithoutOpError(TypeError):
+    """A function of NumPy's was called with a node or a recorded value, and has no op."""
+
+
+def without_op(call: str, options: Iterable[str] = ()) -> WithoutOpError:
     """The error to raise: a function of NumPy's, called with these options, has no op."""
     extra = "".join(f" with {option}=" for option in options)
-    return TypeError(
+    return WithoutOpError(
         f"{call}{extra} has no op in autodiff and cannot build a node; "
         "use node.value for the plain array"
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import zip_longest
-from typing import Any
 
 from autodiff.program.ir import Program, Value
 
@@ -13,48 +12,51 @@ __all__ = ["difference"]
 
 def difference(first: Program, second: Program) -> str | None:
     """What the first difference of two programs is, and where; None if they are the same."""
-    places: tuple[dict[Value, Any], dict[Value, Any]] = {}, {}
-    for place, program in zip(places, (first, second), strict=True):
-        place.update((x, ("argument", i)) for i, x in enumerate(program.arguments))
+    if len(first.arguments) != len(second.arguments):
+        return "the number of arguments"
+    twins = dict(zip(first.arguments, second.arguments, strict=True))
     pairs = zip_longest(first.instructions, second.instructions)
-    for number, (a, b) in enumerate(pairs):
+    for a, b in pairs:
         if a is None or b is None:
             more = a or b
             assert more is not None
             once = "the first" if b is None else "the second"
             return f"{_where(more.output)}: {once} recording goes on with {more.op.name}"
-        if a.op.key() != b.op.key():
+        if a.op is not b.op and a.op.key() != b.op.key():
             return f"{_where(b.output)}: first {a.op!r}, then {b.op!r}"
-        found = _operands(a.inputs, b.inputs, places)
+        found = _operands(a.inputs, b.inputs, twins)
         if found is not None:
             return f"{_where(b.output)}: {b.op.name} is applied to {found}"
-        places[0][a.output] = places[1][b.output] = ("computed", number)
-    found = _operands(first.results, second.results, places)
+        twins[a.output] = b.output
+    found = _operands(first.results, second.results, twins)
     if found is not None or len(first.results) != len(second.results):
         return f"the results: {found or 'their number'}"
     a_writes, b_writes = ([x for pair in p.writes for x in pair] for p in (first, second))
-    found = _operands(a_writes, b_writes, places)
+    found = _operands(a_writes, b_writes, twins)
     if found is not None or len(a_writes) != len(b_writes):
         return f"what is assigned: {found or 'the number of tensors'}"
     return None
 
 
 def _operands(
-    first: Sequence[Value], second: Sequence[Value], places: tuple[dict[Value, Any], ...]
+    first: Sequence[Value], second: Sequence[Value], twins: dict[Value, Value]
 ) -> str | None:
     for a, b in zip(first, second, strict=False):
-        if _identity(a, places[0]) != _identity(b, places[1]):
+        if twins.get(a) is b:
+            continue
+        if not _same_given(a, b):
             return f"{_what(a)} first, then to {_what(b)}"
+        twins[a] = b
     return None
 
 
-def _identity(value: Value, places: dict[Value, Any]) -> Any:
-    if value in places:
-        return places[value]
-    assert value.buffer is not None
-    if value.kind == "state":
-        return "state", id(value.buffer)
-    return "constant", value.shape, value.buffer.tobytes()
+def _same_given(a: Value, b: Value) -> bool:
+    """Whether two values are the same tensor, or constants of the same bits."""
+    if a.buffer is None or b.buffer is None or a.kind != b.kind or a.shape != b.shape:
+        return False
+    return a.buffer is b.buffer or (
+        a.kind == "constant" and a.buffer.tobytes() == b.buffer.tobytes()
+    )
 
 
 def _what(value: Value) -> str:

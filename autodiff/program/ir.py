@@ -12,6 +12,7 @@ Passes take a :class:`Program` and return another one; what each of them must ke
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,11 +75,12 @@ class Instruction:
 
     rank : when it was recorded, or when the instructions that it stands for were; keeps
         the order of a program that passes take apart close to the order of the user's step.
+    simple : whether an emitter has found that no identity of its op applies to these inputs.
     source : of an instruction of a placed program, the one it was made from; None for a
         copy that placing has inserted.
     """
 
-    __slots__ = ("inputs", "op", "output", "rank", "source")
+    __slots__ = ("inputs", "op", "output", "rank", "simple", "source")
 
     def __init__(
         self,
@@ -91,6 +93,7 @@ class Instruction:
         self.op = op
         self.inputs = tuple(inputs)
         self.rank = rank
+        self.simple = False
         self.source: Instruction | None = None
         if shape is None:
             shape = op.shape(*[x.shape for x in inputs])
@@ -100,6 +103,9 @@ class Instruction:
 
     def __repr__(self) -> str:
         return f"<{self.op} of {len(self.inputs)} -> {self.output.shape}>"
+
+
+_rank = operator.attrgetter("rank")
 
 
 @dataclass
@@ -124,7 +130,10 @@ class Program:
         uses: dict[Value, list[Instruction]] = {}
         for instruction in self.instructions:
             for x in instruction.inputs:
-                uses.setdefault(x, []).append(instruction)
+                if x in uses:
+                    uses[x].append(instruction)
+                else:
+                    uses[x] = [instruction]
         return uses
 
     def replaced(self, instructions: Iterable[Instruction], new: dict[Value, Value]) -> Program:
@@ -146,11 +155,13 @@ class Program:
             instruction = stack[-1]
             if instruction not in begun:
                 begun.add(instruction)
+                n_waiting = len(stack)
                 for x in reversed(instruction.inputs):
                     producer = x.producer
                     if producer is not None and producer not in begun:
                         stack.append(producer)
-                continue
+                if len(stack) > n_waiting:
+                    continue
             stack.pop()
             if instruction not in done:
                 done.add(instruction)
@@ -159,7 +170,7 @@ class Program:
                     if producer is not None and producer.rank > instruction.rank:
                         instruction.rank = producer.rank
                 order.append(instruction)
-        order.sort(key=lambda instruction: instruction.rank)  # stable: still by need
+        order.sort(key=_rank)  # stable: still by need
         return Program(self.arguments, order, self.results, self.writes)
 
 
@@ -195,11 +206,17 @@ class Builder:
         old : the instruction whose place it takes, of the same op and shape; it is used as it
             is if its inputs are these.
         """
-        if old is not None and list(old.inputs) == list(inputs):
+        if old is not None and old.inputs == tuple(inputs):
             self.instructions.append(old)
             return old.output
         rank = len(self.instructions) if self.rank is None else self.rank
         shape = None if old is None else old.output.shape
         instruction = Instruction(op, inputs, label, rank, shape)
+        self.instructions.append(instruction)
+        return instruction.output
+
+    def again(self, like: Instruction, inputs: Sequence[Value]) -> Value:
+        """Append an instruction of the op and of the shapes of another."""
+        instruction = Instruction(like.op, inputs, "", len(self.instructions), like.output.shape)
         self.instructions.append(instruction)
         return instruction.output

@@ -14,7 +14,7 @@ from autodiff.operators import Operators
 from autodiff.program.ir import Value
 from autodiff.refusal import user_line
 
-__all__ = ["Home", "Recorded"]
+__all__ = ["Home", "NoNumbersError", "Recorded"]
 
 
 class Home(Protocol):
@@ -29,7 +29,15 @@ class Home(Protocol):
         """Write down one instruction."""
 
 
+class NoNumbersError(RecordingError):
+    """A recorded value was asked for its numbers."""
+
+
 class MissingAttributeError(RecordingError, AttributeError):
+    """A recorded value has not this attribute."""
+
+
+class NoArrayError(MissingAttributeError, NoNumbersError):
     """An array has this attribute, a recorded value has not."""
 
 
@@ -76,7 +84,7 @@ class Recorded(Operators):
 
     def _no_numbers(self, *_: Any, **__: Any) -> NoReturn:
         self._recorder.check_running(self)
-        raise RecordingError(
+        raise NoNumbersError(
             f"{self!r} has a shape but no numbers while {self._recorder} is being recorded: "
             "return it from the step to see it, replace Python branches on it by "
             "autodiff.where, or call the undecorated function (step.function) to debug. "
@@ -95,8 +103,9 @@ class Recorded(Operators):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(f"{self!r} has no attribute {name!r}")  # a protocol's question
-        has = "an array has, but a" if hasattr(np.ndarray, name) else "a"
-        raise MissingAttributeError(
+        of_arrays = hasattr(np.ndarray, name)
+        has = "an array has, but a" if of_arrays else "a"
+        raise (NoArrayError if of_arrays else MissingAttributeError)(
             f"{self!r} has no {name!r}: {has} step is recorded with the functions of autodiff; "
             "write it with those, or compute it outside the step"
         )

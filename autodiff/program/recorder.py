@@ -8,7 +8,8 @@ What the step uses of the world outside is told in :mod:`autodiff.program.stand_
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from autodiff.array import Array, Shape, as_float64
@@ -16,10 +17,11 @@ from autodiff.errors import RecordingError, ShapeError
 from autodiff.graph.observer import current_observer
 from autodiff.op import OPS, BoundOp, Op
 from autodiff.ops.rules import input_gradients
+from autodiff.program.derivation import Derivation
 from autodiff.program.fused import FUSED, slope
 from autodiff.program.ir import Builder, Value
-from autodiff.program.recorded import Recorded
-from autodiff.refusal import refusal
+from autodiff.program.recorded import NoNumbersError, Recorded
+from autodiff.refusal import WithoutOpError, refusal
 
 __all__ = ["Recorder", "has_kernel"]
 
@@ -53,6 +55,7 @@ class Recorder:
         self.arguments: list[Value] = []
         self.scratch: dict[Any, Any] = {}
         self.deriving = False
+        self._derivations: dict[Any, Derivation] = {}
 
     def __repr__(self) -> str:
         return self.step
@@ -96,7 +99,10 @@ class Recorder:
         ShapeError, RecordingError
         """
         operands = [
-            self.recorded(x, f"{op.name}: {op.op.input_name(i)}") for i, x in enumerate(inputs)
+            x
+            if type(x) is Recorded and x._recorder is self
+            else self.recorded(x, f"{op.name}: {op.op.input_name(i)}")
+            for i, x in enumerate(inputs)
         ]
         try:
             return self.record(op, operands)
@@ -105,13 +111,28 @@ class Recorder:
             raise refusal(ShapeError, str(error), **named) from None
 
     def record(self, op: BoundOp, operands: Sequence[Recorded]) -> Recorded:
-        """Write down one instruction. RecordingError if the op has no kernel."""
+        """Write down one instruction; of an op without a kernel those that it is composed of.
+
+        Raises
+        ------
+        RecordingError
+            If the op has no kernel, and its rule needs numbers.
+        """
         if not has_kernel(op.op) and FUSED.get(op.name) is not op.op:
-            raise refusal(
-                RecordingError,
-                f"op {op.name!r} has no kernel in C and cannot be part of a compiled step",
-            )
+            return self._composed(op, operands)
         return Recorded(self, self.builder.emit(op, [x._value for x in operands]))
+
+    def _composed(self, op: BoundOp, operands: Sequence[Recorded]) -> Recorded:
+        """The ops of the table that the forward rule of `op` applies."""
+        shape = op.shape(*[x.shape for x in operands])
+        with _composing(op, "forward"):
+            found = self.recorded(op.forward(operands), f"{op.name}: the result of its rule")
+        if found.shape != shape:
+            raise refusal(
+                ShapeError,
+                f"{op.name}: the rule gives {found.shape}, but its shape rule says {shape}",
+            )
+        return found
 
     # ---- the back end -----------------------------------------------------------------
 
@@ -128,18 +149,38 @@ class Recorder:
         needed: Sequence[bool],
     ) -> list[Any]:
         """The instructions of the backward rules."""
+        operands = [self.recorded(x)._value for x in (gradient, output, *inputs)]
+        key = op, tuple(needed), *[x.shape for x in operands]
+        derivation = self._derivations.get(key)
+        if derivation is None:
+            derivation = self._derivations[key] = self._derive(op, operands, needed)
+        gradients = derivation.applied(self.builder, operands)
+        return [None if g is None else Recorded(self, g) for g in gradients]
+
+    def _derive(self, op: BoundOp, operands: Sequence[Value], needed: Sequence[bool]) -> Derivation:
+        """Apply the rules to values that stand for these operands and all of their shapes."""
+        given = [_like(x) for x in operands]
+        instructions = self.builder.instructions
+        begun = len(instructions)
         self.deriving = True
-        g, z, *xs = (self.recorded(x) for x in (gradient, output, *inputs))
+        try:
+            with _composing(op, "backward"):
+                found = self._gradients(op, [Recorded(self, x) for x in given], needed)
+                results = [None if g is None else self.recorded(g)._value for g in found]
+            return Derivation(given, instructions[begun:], results)
+        finally:
+            self.deriving = False
+            del instructions[begun:]
+
+    def _gradients(
+        self, op: BoundOp, operands: Sequence[Recorded], needed: Sequence[bool]
+    ) -> list[Any]:
+        g, z, *xs = operands
         fused = slope(op.op) if has_kernel(op.op) else None  # whose line in C has the slope too
         if fused is not None and needed[0]:
-            slope_op, operands = fused
-            gradients: list[Any] = [
-                self.record(slope_op.bind(), [g, z if operands == "gz" else xs[0]])
-            ]
-        else:
-            gradients = input_gradients(op, g, z, xs, needed)
-        self.deriving = False
-        return gradients
+            slope_op, names = fused
+            return [self.record(slope_op.bind(), [g, z if names == "gz" else xs[0]])]
+        return input_gradients(op, g, z, xs, needed)
 
     def add_gradient(
         self,
@@ -154,3 +195,29 @@ class Recorder:
         needed = [i == position for i in range(len(inputs))]
         g = self.backward(op, gradient, output, inputs, needed)[position]
         return total if g is None else self.forward(OPS["add"].bind(), (total, g))
+
+
+def _like(x: Value) -> Value:
+    """A value that stands for any of the shape of `x`, and is called the same in messages."""
+    value = Value(x.shape, "computed", None, x.label)
+    value.op = x.op
+    return value
+
+
+@contextmanager
+def _composing(op: BoundOp, which: str) -> Iterator[None]:
+    """Say which op it is, if a rule asks recorded values for what they have not.
+
+    Any other error of the rule is the user's, and stays what it is.
+    """
+    if has_kernel(op.op):
+        yield
+        return
+    try:
+        yield
+    except (NoNumbersError, WithoutOpError) as error:
+        raise refusal(
+            RecordingError,
+            f"op {op.name!r} has no kernel in C, and its {which} rule cannot be written down as "
+            f"ops of the table: {error}",
+        ) from error

@@ -1,4 +1,4 @@
-"""From placed values and scheduled steps to the flat code that the executor takes.
+"""From placed values and the stages of a schedule to the flat code that the executor takes.
 
 The code is a list of tuples, as ``autodiff._core.Program`` has them. An operand is (space, offset):
 space 0 is the arena, then come the arguments, then the fixed buffers: tensors, large
@@ -19,9 +19,9 @@ from autodiff.errors import RecordingError
 from autodiff.op import OPS
 from autodiff.program.ir import Instruction, Program, Value
 from autodiff.program.plan.arena import plan
-from autodiff.program.plan.layout import Layout, Storage, view
+from autodiff.program.plan.layout import Layout, Storage, squeezed, view
 from autodiff.program.plan.place import Placement, base_of, place
-from autodiff.program.plan.schedule import Step, schedule, squeezed
+from autodiff.program.plan.schedule import Stage, schedule
 
 __all__ = ["Code", "Operand", "lower"]
 
@@ -76,36 +76,36 @@ def lower(
     buffered: set[Value] = set()
     while True:
         placement = place(program, in_place=in_place, buffered=buffered)
-        steps, stuck = schedule(placement, fuse=fuse)
+        stages, stuck = schedule(placement, fuse=fuse)
         if not stuck:
             break
         assert not stuck <= buffered  # a copy waits for nothing but its value
         buffered |= stuck
-    return _Lowering(placement, steps, reuse).run()
+    return _Lowering(placement, stages, reuse).run()
 
 
 class _Lowering:
-    def __init__(self, placement: Placement, steps: list[Step], reuse: bool) -> None:
+    def __init__(self, placement: Placement, stages: list[Stage], reuse: bool) -> None:
         self.placement = placement
         self.layouts = placement.layouts
         self.program = placement.program
-        self.steps = steps
+        self.stages = stages
         self.reuse = reuse
         self.code = Code(arguments=[x.shape for x in self.program.arguments])
         self.spaces: dict[int, int] = {}  # id of a buffer: its space
         self.scalars: dict[bytes, int] = {}
-        self.step_of: dict[Value, int] = {}
+        self.stage_of: dict[Value, int] = {}
 
     def run(self) -> Code:
         kept = self._lifetimes()
         storages = {id(s): s for s in (self.layouts[v].storage for v in kept) if s.in_arena}
         self.code.arena_size = plan(storages.values(), reuse=self.reuse)
         self.code.buffers.append(np.zeros(0))  # the scalars' place; filled at the end
-        for step in self.steps:
-            if step.is_run:
-                self._run(step, kept)
+        for stage in self.stages:
+            if stage.is_map:
+                self._run(stage, kept)
             else:
-                self._single(step.members[0])
+                self._single(stage.members[0])
         for v in self.program.results:
             self.code.results.append((self._operand(self.layouts[v]), v.shape))
         scalars = np.frombuffer(b"".join(self.scalars) or bytes(8), dtype=np.float64)
@@ -120,21 +120,21 @@ class _Lowering:
         A value that is used only within the run that computes it needs none.
         """
         kept = dict.fromkeys(self.placement.parts)  # in order: the code is the same every time
-        for number, step in enumerate(self.steps):
-            for instruction in step.members:
-                self.step_of[instruction.output] = number
-        for number, step in enumerate(self.steps):
-            for instruction in step.members:
+        for number, stage in enumerate(self.stages):
+            for instruction in stage.members:
+                self.stage_of[instruction.output] = number
+        for number, stage in enumerate(self.stages):
+            for instruction in stage.members:
                 for x in instruction.inputs:
-                    if not step.is_run or self.step_of.get(self._origin(x)) != number:
+                    if not stage.is_map or self.stage_of.get(self._origin(x)) != number:
                         self._touch(x, number)
                         kept.update({x: None, base_of(x): None})
-                if not step.is_run:
+                if not stage.is_map:
                     kept[instruction.output] = None
         for v in self.program.outputs:
-            self._touch(v, len(self.steps))
+            self._touch(v, len(self.stages))
             kept.update({v: None, base_of(v): None})
-        for value, number in self.step_of.items():
+        for value, number in self.stage_of.items():
             if value in kept:
                 self._touch(value, number)
         return kept
@@ -236,11 +236,11 @@ class _Lowering:
 
     # ---- runs -------------------------------------------------------------------------
 
-    def _run(self, step: Step, kept: Collection[Value]) -> None:
-        shape = step.shape
+    def _run(self, stage: Stage, kept: Collection[Value]) -> None:
+        shape = stage.shape
         operands: dict[tuple[Operand, tuple[int, ...]], int] = {}
         last_use: dict[Value, int] = {}
-        for number, instruction in enumerate(step.members):
+        for number, instruction in enumerate(stage.members):
             for x in instruction.inputs:
                 last_use[self._origin(x)] = number
         where: dict[Value, int] = {}  # operand number, or ~register
@@ -253,7 +253,7 @@ class _Lowering:
             kept_axes = tuple(s for s, n in zip(strides, output_shape, strict=True) if n != 1)
             return operands.setdefault((self._operand(layout), kept_axes), len(operands))
 
-        for number, instruction in enumerate(step.members):
+        for number, instruction in enumerate(stage.members):
             refs: list[int | None] = [
                 where[origin]
                 if (origin := self._origin(x)) in where
@@ -279,7 +279,7 @@ class _Lowering:
                 refs[2] = operands.setdefault((exponent, (0,) * len(shape)), len(operands))
             micro.append((instruction.op.name, *refs, where[output]))
         label = ", ".join(dict.fromkeys(v.label for v in where if v.label and v in kept))
-        sources = [instruction.source for instruction in step.members]
+        sources = [instruction.source for instruction in stage.members]
         self._emit_run(shape, list(operands), micro, label, sources, roomy)
 
     def _input(self, x: Value, shape: Shape, operand: Any, operands: Any, n_axes: int) -> int:
@@ -289,7 +289,7 @@ class _Lowering:
             return operands.setdefault(key, len(operands))  # type: ignore[no-any-return]
         return operand(self.layouts[x], shape)  # type: ignore[no-any-return]
 
-    # ---- single steps -----------------------------------------------------------------
+    # ---- single stages ----------------------------------------------------------------
 
     def _single(self, instruction: Instruction) -> None:
         emit = getattr(self, f"_emit_{instruction.op.name}", None)

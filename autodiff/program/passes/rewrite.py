@@ -70,6 +70,7 @@ class Emitter(Builder):
         super().__init__()
         self.plain = plain
         self._known: dict[Any, Value] = {}
+        self._numbers: dict[Any, int] = {}  # of ops, by object and by what they compute
         self.part_of: dict[Value, list[tuple[Value, int]]] = {}  # concats a value is part of
         for instruction in program.instructions if program is not None else ():
             if instruction.op.name == "concat":
@@ -85,15 +86,25 @@ class Emitter(Builder):
         """The value of `op` for these inputs, as cheaply as it is known."""
         if self.plain:
             return super().emit(op, inputs, label, old)
-        if op.op.identity is not None:
+        inputs = tuple(inputs)
+        unchanged = old is not None and old.simple and old.inputs == inputs
+        # (What a concat is depends on the concats that its parts are in.)
+        if op.op.identity is not None and not (unchanged and op.name != "concat"):
             known: Value | None = op.op.identity(self, op, inputs)
             if known is not None:
                 known.label = known.label or label
                 return known
-        key = (op.key(), *map(id, inputs))
+        number = self._numbers.get(op)
+        if number is None:
+            number = self._numbers[op] = self._numbers.setdefault(op.key(), len(self._numbers))
+        key = (number, *inputs)
         value = self._known.get(key)
         if value is None:
-            value = self._fold(op, inputs) or super().emit(op, inputs, label, old)
+            value = None if unchanged else self._fold(op, inputs)
+            if value is None:
+                value = super().emit(op, inputs, label, old)
+                assert value.producer is not None
+                value.producer.simple = True
             self._known[key] = value
             if value.op == "concat":
                 self._note_parts(value)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from autodiff.array import Array, Shape
 from autodiff.op import BoundOp
 
-__all__ = ["Layout", "Storage", "contiguous_strides", "view"]
+__all__ = ["Layout", "Storage", "contiguous_strides", "squeezed", "view"]
 
 
 class Storage:
@@ -96,6 +96,11 @@ def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
         strides.append(step)
         step *= max(n, 1)
     return tuple(reversed(strides))
+
+
+def squeezed(shape: Shape) -> Shape:
+    """`shape` without its axes of size 1."""
+    return tuple(n for n in shape if n != 1)
 
 
 def view(op: BoundOp, x: Layout, shape: Shape) -> Layout | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from autodiff.op import OPS
 from autodiff.program.ir import VIEWS, Instruction, Program, Value
-from autodiff.program.plan.layout import Layout, Storage, contiguous_strides, view
+from autodiff.program.plan.layout import Layout, Storage, contiguous_strides, squeezed, view
 
 __all__ = ["Placement", "base_of", "place"]
 
@@ -119,7 +119,7 @@ class _Placer:
         return result
 
     def _place_part(self, value: Value, part: Value, whole: Value, axis: int, start: int) -> bool:
-        if value.op == "reshape" and _squeezed(value.shape) == _squeezed(value.inputs[0].shape):
+        if value.op == "reshape" and squeezed(value.shape) == squeezed(value.inputs[0].shape):
             return self._place_part(value.inputs[0], part, whole, axis, start)
         if value in self.parts or not _placeable(value, value.shape == part.shape):
             return False
@@ -296,10 +296,6 @@ def _placeable(value: Value, same_shape: bool) -> bool:
         return same_shape
     product = op.name in ("matmul", "product_add")
     return op.op.elementwise or (product and same_shape and len(value.shape) == 2)
-
-
-def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(n for n in shape if n != 1)
 
 
 def _copy(program: Program) -> Program:
