@@ -21,6 +21,14 @@ def backward(
     inputs: Sequence[Array],
     needed: Sequence[bool],
 ) -> list[Array | None]: ...
+def add_gradient(
+    op: BoundOp,
+    position: int,
+    gradient: Array,
+    output: Array,
+    inputs: Sequence[Array],
+    total: Array,
+) -> Array: ...
 def _gemm(
     how: str, ta: bool, tb: bool, alpha: float, a: Array, b: Array, beta: float, c: Array
 ) -> None: ...

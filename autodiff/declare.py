@@ -1,7 +1,8 @@
 """How an op is declared: the decorated function *is* the forward rule, written with NumPy.
 
-The decorator adds the shape rule, the backward rules, what those read, and examples on which the
-generic tests, the benchmarks and the documentation run.
+The decorator adds the shape rule, the backward rules, what those read, how public arguments become
+operands and attributes, and examples on which the generic tests, the benchmarks and the
+documentation run. What it hands back is the public function.
 """
 
 from __future__ import annotations
@@ -12,15 +13,31 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from autodiff.apply import apply, caller
-from autodiff.op import OPS, OUTPUT, BackwardRule, Example, Op, ShapeRule, broadcast_shape
+from autodiff.op import (
+    OPS,
+    OUTPUT,
+    ArgumentRule,
+    BackwardRule,
+    Example,
+    Op,
+    ShapeRule,
+    broadcast_shape,
+)
 
-__all__ = ["OpFunction", "declare"]
+__all__ = ["NAMES", "OpFunction", "declare", "numpy_name"]
+
+NAMES: dict[str, Callable[..., Any]] = {}
+"""What serves a function of NumPy's when it is given a node, by its dotted name."""
 
 
 class OpFunction(Protocol):
-    """The public function of an op: call it with arrays or nodes; `op` is the record."""
+    """The public function of an op: call it with arrays or nodes; `op` is the record.
+
+    normal : the same for operands and attributes in normal form, which are not looked at again.
+    """
 
     op: Op
+    normal: Callable[..., Any]
 
     def __call__(self, *inputs: Any, **attributes: Any) -> Any:
         """Apply the op."""
@@ -33,12 +50,15 @@ def declare(
     reads: str = "",
     shape: ShapeRule | None = None,
     examples: Sequence[Example],
+    **facts: Any,
 ) -> Callable[[Callable[..., Any]], OpFunction]:
     """Turn a forward rule into an op and enter it into the table.
 
-    Positional parameters of the function are inputs, keyword-only ones attributes; a
-    leading underscore in its name (of a function that a public one wraps) is dropped.
-    Without a `shape` rule the op is elementwise and its operands broadcast.
+    Positional parameters of the function are inputs, keyword-only ones attributes. Without a
+    `shape` rule the op is elementwise and its operands broadcast.
+
+    facts : the other fields of :class:`autodiff.op.Op`, as its documentation has them. Unless it is
+        said, an elementwise op is correctly rounded, and one that moves elements exact.
 
     Raises
     ------
@@ -51,13 +71,14 @@ def declare(
         variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         inputs = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
         rules = backward if isinstance(backward, tuple) else (backward,)
-        name = function.__name__.removeprefix("_")
+        name = function.__name__
         read = frozenset(reads.split())
         if name in OPS:
             raise ValueError(f"op {name!r} is declared already")
         if len(rules) != len(inputs) or not read <= {OUTPUT, *inputs}:
             raise ValueError(f"op {name!r}: backward or reads do not match {inputs}")
         formula = (inspect.getdoc(function) or "").partition("\n")[0]
+        known = {"ulps": 0.5} if shape is None else {"ulps": 0.0} if facts.get("moves") else {}
         op = Op(
             name=name,
             inputs=inputs,
@@ -69,18 +90,53 @@ def declare(
             variadic=variadic,
             examples=tuple(examples),
             formula=formula,
+            attributes=tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY),
+            **{**known, **facts},
         )
+        if op.arguments is None:
+            public = _plain_function(op, function)
+        else:
+            public = _normalising_function(op, op.arguments, function)
+        public.op = op
+        public.normal = functools.partial(_apply_normal, op)
+        numpy_name(*op.numpy)(public)
         OPS[name] = op
-
-        keywords = frozenset(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
-        return _public_function(op, function, keywords)  # type: ignore[no-any-return]
+        return public  # type: ignore[no-any-return]
 
     return decorate
 
 
-def _public_function(op: Op, function: Callable[..., Any], keywords: frozenset[str]) -> Any:
+def numpy_name(*names: str) -> Callable[[Any], Any]:
+    """Let the decorated function serve NumPy's functions of these dotted names.
+
+    Its parameters are NumPy's by name, or by position where neither has the other's name. What it
+    has no parameter for is refused, unless it says what is so anyway. An op says its names in its
+    record; this is for functions that are said with ops.
+
+    Raises
+    ------
+    ValueError
+        If the name is taken.
+    """
+
+    def decorate(function: Any) -> Any:
+        for name in names:
+            if name in NAMES:
+                raise ValueError(f"{name} is served already")
+            NAMES[name] = function
+        return function
+
+    return decorate
+
+
+def _apply_normal(op: Op, *operands: Any, **attributes: Any) -> Any:
+    return apply(op, operands, attributes)
+
+
+def _plain_function(op: Op, function: Callable[..., Any]) -> Any:
     """The function that users call for `op`, with the name and docstring of `function`."""
     n_operands = len(op.inputs)
+    keywords = frozenset(op.attributes)
     direct = caller(op)
 
     @functools.wraps(function)
@@ -89,8 +145,43 @@ def _public_function(op: Op, function: Callable[..., Any], keywords: frozenset[s
             operands, attributes = _arranged(op, keywords, operands, attributes)
         return apply(op, operands, attributes) if attributes else direct(*operands)
 
-    call.op = op  # type: ignore[attr-defined]
     return call
+
+
+def _normalising_function(op: Op, arguments: ArgumentRule, function: Callable[..., Any]) -> Any:
+    """As :func:`_plain_function`, for an op that says what arguments it takes."""
+    name = op.name
+    direct = caller(op)
+    signature = inspect.signature(arguments)
+    signature = signature.replace(
+        parameters=list(signature.parameters.values())[1:],
+        return_annotation=inspect.signature(function).return_annotation,
+    )
+
+    @functools.wraps(function)
+    def call(*given: Any, **named: Any) -> Any:
+        try:
+            operands, attributes = arguments(name, *given, **named)
+        except TypeError:
+            _check_fit(name, signature, given, named)
+            raise
+        if attributes:
+            return apply(op, operands, attributes)
+        return operands if attributes is None else direct(*operands)
+
+    call.__signature__ = signature  # type: ignore[attr-defined]
+    return call
+
+
+def _check_fit(
+    name: str, signature: inspect.Signature, given: tuple[Any, ...], named: Mapping[str, Any]
+) -> None:
+    """Raise TypeError, as Python would, if the arguments do not fit the signature."""
+    try:
+        signature.bind(*given, **named)
+    except TypeError as error:
+        accepts = ", ".join(signature.parameters)
+        raise TypeError(f"{name}() {error}; it takes ({accepts})") from None
 
 
 def _arranged(

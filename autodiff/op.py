@@ -12,6 +12,8 @@ again) and recorded values.
 from __future__ import annotations
 
 import functools
+import marshal
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,14 +23,34 @@ import numpy as np
 from autodiff.array import Array, Shape
 from autodiff.errors import ShapeError
 
-__all__ = ["OPS", "OUTPUT", "BoundOp", "Example", "Op", "Sample", "broadcast_shape"]
+__all__ = [
+    "OPS",
+    "OUTPUT",
+    "ArgumentRule",
+    "BackwardRule",
+    "BoundOp",
+    "Example",
+    "Op",
+    "Sample",
+    "ShapeRule",
+    "broadcast_shape",
+    "example",
+]
 
 # forward(*inputs, **attributes) -> output
 ForwardRule = Callable[..., Any]
 # backward(gradient, output, *inputs, **attributes) -> gradient of one input
 BackwardRule = Callable[..., Any]
+# onto(total, gradient, output, *inputs, **attributes): adds an input's gradient onto `total`
+AddingRule = Callable[..., None]
 # shape(*shapes, **attributes) -> shape of the output, or ShapeError
 ShapeRule = Callable[..., Shape]
+# arguments(name, *arguments as users give them) -> (operands, attributes), or (result, None)
+ArgumentRule = Callable[..., tuple[Any, dict[str, Any] | None]]
+# identity(emitter, bound op, inputs) -> the value as it is known already, or None
+Identity = Callable[..., Any]
+
+_MOST_BOUND = 4096  # bound ops that one op keeps
 
 OUTPUT = "z"  # the name of an op's output in `reads`; the inputs go by their parameter names
 
@@ -72,6 +94,11 @@ class Example:
         return tuple(sample.draw(random) for sample in self.samples)
 
 
+def example(*shapes: Shape, **attributes: Any) -> Example:
+    """An example of real numbers."""
+    return Example(tuple(map(Sample, shapes)), attributes)
+
+
 @dataclass(frozen=True, eq=False)
 class Op:
     """One record: all that the engine knows about an op.
@@ -80,17 +107,34 @@ class Op:
     ----------
     name : the name in the table, in listings and in error messages.
     inputs : names of the inputs; a single name with `variadic` for any number.
+    attributes : names of the attributes.
     shape : ``shape(*shapes, **attributes)``; raises ShapeError.
     forward : ``forward(*inputs, **attributes)``; runs on float64 and complex128.
     backward : one rule an input, ``rule(g, z, *inputs, **attributes)``, None where there is
         no gradient. A variadic op has one rule, which is also given ``position``.
         Where an input was broadcast, a rule may return a gradient of the output's shape:
         :func:`autodiff.ops.rules.input_gradient` sums it to the input's.
-    reads : what the *values* of backward depend on: "z" and input names.
+    reads : what the *values* of backward depend on: "z" and input names. No other value need be
+        kept for the backward pass. A rule that reads one value only is one kernel in programs.
     elementwise : one output element needs one element of each input.
     variadic : takes any number of inputs.
     examples : see :class:`Example`.
     formula : the first line of the docstring.
+    numpy : dotted names of the functions that mean this op: "numpy.exp", "scipy.special.expit".
+    arguments : ``arguments(name, *arguments)`` brings what users give into operands and
+        attributes; (result, None) if there is nothing to compute, or other ops compute it.
+        None: positional arguments are operands, attributes are given by name.
+    ulps : how far the kernel may be off, in units in the last place. At most 0.5: every operation
+        is correctly rounded, and all back ends give the same bits. inf: it grows with the sizes.
+    domain : the interval of each input on which the op is defined; empty: all numbers.
+    cost : of one element, in additions. Large work is cut into parts by it.
+    moves : computes nothing: elements of its output are elements of its inputs, or 0; which ones
+        follows from shapes and attributes.
+    view : moves, and may be no work at all in a program: a way to look at its input.
+    onto : for ops whose gradient of the first input is 0 but for a part (a slice, rows):
+        ``onto(total, g, z, *inputs, **attributes)`` adds it onto an array, in place.
+    identity : ``identity(emitter, bound, inputs)``: what a program knows of it without computing.
+    empty : examples without elements, of an op that is not elementwise.
     """
 
     name: str
@@ -103,7 +147,19 @@ class Op:
     variadic: bool
     examples: tuple[Example, ...]
     formula: str
+    numpy: tuple[str, ...] = ()
+    arguments: ArgumentRule | None = None
+    ulps: float = math.inf
+    domain: tuple[tuple[float, float], ...] = ()
+    cost: float = 1.0
+    moves: bool = False
+    view: bool = False
+    onto: AddingRule | None = None
+    identity: Identity | None = None
+    empty: tuple[Example, ...] = ()
+    attributes: tuple[str, ...] = ()
     _bare: BoundOp = field(init=False)
+    _bound: dict[bytes, BoundOp] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_bare", BoundOp(self, {}))
@@ -114,11 +170,35 @@ class Op:
     def __reduce__(self) -> str | tuple[Any, ...]:
         return _op_by_name, (self.name,)
 
+    @property
+    def sparse(self) -> bool:
+        """Whether its gradients are added where they belong, and no full array is made."""
+        return self.onto is not None
+
     def bind(self, **attributes: Any) -> BoundOp:
-        """This op with its attributes; without any, always the same object."""
-        if attributes:
+        """This op with its attributes: the same object for the same ones, as far as it is kept."""
+        return self.bound_to(attributes) if attributes else self._bare
+
+    def bound_to(self, attributes: dict[str, Any]) -> BoundOp:
+        """As :meth:`bind`, for a dictionary that nobody will change."""
+        # As bytes, for as keys 1, 1.0 and True would be the same, and 0.0 and -0.0.
+        try:
+            key = marshal.dumps(attributes, 2)
+        except ValueError:
             return BoundOp(self, attributes)
-        return self._bare
+        found = self._bound.get(key)
+        if found is None:
+            found = BoundOp(self, attributes)
+            # Others (NumPy's scalars) are written as their bytes, which does not tell their types;
+            # they are not entered, so that nothing else is found in their place.
+            if all(map(_is_plain, attributes.values())):
+                if len(self._bound) >= _MOST_BOUND:
+                    self._bound.clear()
+                found = self._bound.setdefault(key, found)  # one, if threads meet here
+        return found
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Op:
+        return self
 
     def rule(self, position: int) -> BackwardRule | None:
         """The backward rule of input `position`, or None if it gets no gradient."""
@@ -160,7 +240,8 @@ class BoundOp:
     def key(self) -> tuple[Any, ...]:
         """Hashable: equal for two bound ops that compute the same."""
         if self._key is None:
-            self._key = self.name, *sorted(self.attributes.items())
+            items = sorted(self.attributes.items())
+            self._key = self.name, *[(k, v, repr(v)) for k, v in items]  # 0.0 is not -0.0
         return self._key
 
     def shape(self, *shapes: Shape) -> Shape:
@@ -174,6 +255,13 @@ class BoundOp:
 
 OPS: dict[str, Op] = {}
 """The table: every declared op by its name."""
+
+
+_PLAIN = (int, float, bool, str, type(None), complex)
+
+
+def _is_plain(value: Any) -> bool:
+    return all(map(_is_plain, value)) if type(value) is tuple else type(value) in _PLAIN
 
 
 def _op_by_name(name: str) -> Op:

@@ -8,18 +8,18 @@ does not turn into an array by itself: ``node.value`` is how to ask for one.
 
 from __future__ import annotations
 
-import math
+import inspect
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from autodiff import ops
 from autodiff.array import Array
+from autodiff.declare import NAMES
 from autodiff.errors import GradientError
-from autodiff.ops.arguments import axes_of
+from autodiff.refusal import without_op
 
 __all__ = ["Protocols"]
 
@@ -50,39 +50,79 @@ class Protocols:
         return np.array(self.value, dtype=dtype)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        function = _UFUNCS.get(ufunc)
-        if function is None or method != "__call__" or options:
+        served = _served(ufunc)
+        if served is None or method != "__call__" or options:
             call = _ufunc_name(ufunc) + ("" if method == "__call__" else f".{method}")
-            raise _refusal(call, options)
-        return function(*inputs)
+            raise without_op(call, options)
+        return served.function(*inputs)
 
     def __array_function__(
         self, function: Callable[..., Any], types: Any, inputs: Sequence[Any], options: Any
     ) -> Any:
-        found = _FUNCTIONS.get(function)
-        if found is None:
-            raise _refusal(_function_name(function))
-        ours, parameters = found
+        served = _served(function)
+        if served is None:
+            raise without_op(_function_name(function))
         given: dict[str, Any] = {}
         refused = []
-        for parameter, value in chain(zip(parameters, inputs), options.items()):  # noqa: B905
+        for parameter, value in chain(zip(served.parameters, inputs), options.items()):  # noqa: B905
             if value is np._NoValue:
                 continue
-            if name := parameters.get(parameter):
+            if name := served.parameters.get(parameter):
                 given[name] = value
             elif not _is_neutral(parameter, value):
                 refused.append(parameter)
         if refused:
-            raise _refusal(_function_name(function), refused)
-        return ours(**given)
+            raise without_op(_function_name(function), refused)
+        return served.function(**given)
 
 
-def _refusal(call: str, options: Iterable[str] = ()) -> TypeError:
-    extra = "".join(f" with {option}=" for option in options)
-    return TypeError(
-        f"{call}{extra} has no op in autodiff and cannot build a node; "
-        "use node.value for the plain array"
-    )
+class _Served(NamedTuple):
+    """A function of NumPy's that nodes take.
+
+    function : what is called instead. parameters : NumPy's, in order; what `function` calls each,
+        or None.
+    """
+
+    function: Callable[..., Any]
+    parameters: dict[str, str | None]
+
+
+_SERVED: dict[Callable[..., Any], _Served] = {}
+_seen: set[str] = set()  # dotted names that are in _SERVED
+
+
+def _served(function: Callable[..., Any]) -> _Served | None:
+    """What is called instead of a function of NumPy's, or None.
+
+    Names are looked up when their modules are there, and when somebody asks: who has a function of
+    SciPy's has imported it, and ops may be declared at any time.
+    """
+    found = _SERVED.get(function)
+    if found is None and len(_seen) < len(NAMES):
+        for name in NAMES.keys() - _seen:
+            module, _, attribute = name.rpartition(".")
+            theirs = getattr(sys.modules.get(module), attribute, None)
+            if theirs is not None:
+                _SERVED[theirs] = _Served(NAMES[name], _parameters(theirs, NAMES[name]))
+                _seen.add(name)
+        found = _SERVED.get(function)
+    return found
+
+
+def _parameters(theirs: Callable[..., Any], ours: Callable[..., Any]) -> dict[str, str | None]:
+    """NumPy's parameters as ours: by name, or by position where neither has the other's name."""
+    names = list(inspect.signature(ours).parameters)
+    if isinstance(theirs, np.ufunc):
+        return dict(zip(names, names, strict=True))  # they are given by position
+    try:
+        known = list(inspect.signature(theirs).parameters)
+    except ValueError:  # older NumPys do not say
+        known = names
+    found: dict[str, str | None] = {}
+    for i, name in enumerate(known):
+        own = name if name in names else names[i] if i < len(names) else None
+        found[name] = None if own != name and own in known else own
+    return found
 
 
 def _ufunc_name(ufunc: np.ufunc) -> str:
@@ -111,90 +151,3 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "subok": (False,),
     "casting": ("same_kind",),
 }
-
-_UFUNCS: dict[np.ufunc, Callable[..., Any]] = {
-    np.add: ops.add,
-    np.subtract: ops.subtract,
-    np.multiply: ops.multiply,
-    np.divide: ops.divide,
-    np.negative: ops.negative,
-    np.positive: lambda x: x,
-    np.power: ops.power,
-    np.float_power: ops.power,
-    np.square: ops.square,
-    np.exp: ops.exp,
-    np.log: ops.log,
-    np.log1p: ops.log1p,
-    np.expm1: ops.expm1,
-    np.sqrt: ops.sqrt,
-    np.sin: ops.sin,
-    np.cos: ops.cos,
-    np.tanh: ops.tanh,
-    np.absolute: ops.abs,
-    np.fabs: ops.abs,
-    np.sign: ops.sign,
-    np.maximum: ops.maximum,
-    np.minimum: ops.minimum,
-    np.greater: ops.greater,
-    np.greater_equal: ops.greater_equal,
-    np.less: lambda x, y: ops.greater(y, x),
-    np.less_equal: lambda x, y: ops.greater_equal(y, x),
-    np.equal: ops.equal,
-    np.not_equal: ops.not_equal,
-    np.matmul: ops.matmul,
-    np.reciprocal: lambda x: ops.divide(1.0, x),
-}
-
-
-def _concatenate(parts: Any, axis: Any = 0) -> Any:
-    if axis is None:
-        return ops.concat([ops.reshape(x, -1) for x in parts], 0)
-    return ops.concat(parts, axis)
-
-
-def _where(condition: Any, x: Any = None, y: Any = None) -> Any:
-    if x is None or y is None:
-        raise _refusal("np.where of a condition alone")
-    return ops.where(condition, x, y)
-
-
-def _size(x: Any, axis: Any = None) -> int:
-    return math.prod(x.shape[i] for i in axes_of("np.size", x, axis))
-
-
-def _parameters(words: str) -> dict[str, str]:
-    pairs = [word.partition(":") for word in words.split()]
-    return {name: ours if colon else name for name, colon, ours in pairs}
-
-
-# What NumPy calls its parameters, in order, and what ours calls them after a colon; a bare
-# colon marks those that no op has.
-_TABLE: list[tuple[Callable[..., Any], Callable[..., Any], str]] = [
-    (np.concatenate, _concatenate, "arrays:parts axis out: dtype: casting:"),
-    (np.stack, ops.stack, "arrays:parts axis out: dtype: casting:"),
-    (
-        np.split,
-        lambda x, sections, axis=0: ops.split(x, sections, axis),
-        "ary:x indices_or_sections:sections axis",
-    ),
-    (np.where, _where, "condition x y"),
-    (np.reshape, ops.reshape, "a:x shape order: newshape:shape copy:"),
-    (np.ravel, lambda x: ops.reshape(x, -1), "a:x order:"),
-    (np.transpose, ops.transpose, "a:x axes"),
-    (np.swapaxes, ops.swapaxes, "a:x axis1:first axis2:second"),
-    (np.expand_dims, ops.expand_dims, "a:x axis"),
-    (np.squeeze, ops.squeeze, "a:x axis"),
-    (np.broadcast_to, ops.broadcast_to, "array:x shape subok:"),
-    (np.sum, ops.sum, "a:x axis dtype: out: keepdims initial: where:"),
-    (np.mean, ops.mean, "a:x axis dtype: out: keepdims where:"),
-    (np.max, ops.max, "a:x axis out: keepdims initial: where:"),
-    (np.amax, ops.max, "a:x axis out: keepdims initial: where:"),
-    (np.min, ops.min, "a:x axis out: keepdims initial: where:"),
-    (np.amin, ops.min, "a:x axis out: keepdims initial: where:"),
-    (np.zeros_like, lambda x: np.zeros(x.shape), "a:x dtype: order: subok: shape: device:"),
-    (np.ones_like, lambda x: np.ones(x.shape), "a:x dtype: order: subok: shape: device:"),
-    (np.shape, lambda x: x.shape, "a:x"),
-    (np.ndim, lambda x: x.ndim, "a:x"),
-    (np.size, _size, "a:x axis"),
-]
-_FUNCTIONS = {function: (ours, _parameters(words)) for function, ours, words in _TABLE}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from types import FrameType
 from typing import Any, TypeVar
 
 from autodiff.array import is_operand
 from autodiff.errors import AutodiffError
 
-__all__ = ["is_of_package", "refusal", "user_line"]
+__all__ = ["is_of_package", "refusal", "user_line", "without_op"]
 
 ErrorT = TypeVar("ErrorT", bound=AutodiffError)
 
@@ -36,3 +37,12 @@ def refusal(kind: type[ErrorT], message: str, **operands: Any) -> ErrorT:
     file, line = user_line()
     known.append(f"in {os.path.basename(file)}:{line}")
     return kind(f"{message} ({'; '.join(known)})")
+
+
+def without_op(call: str, options: Iterable[str] = ()) -> TypeError:
+    """The error to raise: a function of NumPy's, called with these options, has no op."""
+    extra = "".join(f" with {option}=" for option in options)
+    return TypeError(
+        f"{call}{extra} has no op in autodiff and cannot build a node; "
+        "use node.value for the plain array"
+    )

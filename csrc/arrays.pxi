@@ -48,6 +48,7 @@ cdef extern from "kernels.h":
     ctypedef struct ad_kernels:
         const char* isa
         const ad_elementwise* elementwise
+        ad_map add
         ad_map divide
         ad_reduce sum
         ad_reduce max
@@ -89,6 +90,7 @@ cdef extern from "loops.h":
         ad_loop*, int, const ptrdiff_t*, int, const int*, const ptrdiff_t**) noexcept nogil
     void ad_loop_map(const ad_loop*, ad_map, const double* const*, double*) noexcept nogil
     void ad_loop_copy(const ad_loop*, const double*, double*) noexcept nogil
+    void ad_loop_add(const ad_loop*, ad_map, const double*, double*) noexcept nogil
     int ad_broadcast_shape(ptrdiff_t*, int, const int*, const ptrdiff_t**) noexcept nogil
     void ad_group_axes(ad_groups*, int, const ptrdiff_t*, const unsigned char*) noexcept nogil
     ptrdiff_t ad_reduce_work(const ad_groups*) noexcept nogil
@@ -96,6 +98,9 @@ cdef extern from "loops.h":
         const ad_groups*, ad_reduce, const double*, double*, double*) noexcept nogil
     void ad_take(ptrdiff_t, ptrdiff_t, ptrdiff_t, const double*, const double*, double*) noexcept nogil
     void ad_scatter(ptrdiff_t, ptrdiff_t, ptrdiff_t, const double*, const double*, double*) noexcept nogil
+    void ad_add_rows(
+        ptrdiff_t, ptrdiff_t, ptrdiff_t, const double*, const double*, double*, double*,
+        ptrdiff_t*, ptrdiff_t) noexcept nogil
     ptrdiff_t ad_bad_row(ptrdiff_t, ptrdiff_t, const double*) noexcept nogil
 
 
@@ -187,3 +192,33 @@ cdef class Kernel:
     ):
         """The gradient of input i, or None. g and the inputs are checked to be arrays."""
         raise NotImplementedError
+
+    cdef list gradients(
+        self, op, PyObject* g, PyObject* z, PyObject** x, ptrdiff_t n, needed
+    ):
+        """One entry an input: its gradient, None where it is not needed or there is none.
+
+        Ops of many inputs do them all in one pass, where this would scan all for each.
+        """
+        cdef int i
+        cdef list found = []
+        for i in range(<int>n):
+            found.append(self.gradient(op, i, g, z, x, n) if needed[i] else None)
+        return found
+
+    cdef int add_gradient(
+        self, op, int i, PyObject* g, PyObject* z, PyObject** x, ptrdiff_t n, PyObject* total
+    ) except -1:
+        """Add the gradient of input i, if there is one, onto `total`, checked to be an array
+        of the input's shape that may be written."""
+        gradient = self.gradient(op, i, g, z, x, n)
+        if gradient is not None:
+            add_onto(ad_data(total), ad_data(<PyObject*>gradient), ad_size(total))
+        return 0
+
+
+cdef int add_onto(double* total, const double* x, ptrdiff_t size) except -1:
+    cdef PyThreadState* state = let_go(size)
+    kernels.add(size, total, 1, x, 1, NULL, 0, total)
+    take_back(state)
+    return 0

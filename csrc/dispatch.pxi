@@ -16,9 +16,20 @@ cdef class ByRule(Kernel):
     cdef object gradient(
         self, op, int i, PyObject* g, PyObject* z, PyObject** x, ptrdiff_t n
     ):
+        return self.gradients(op, g, z, x, n, [k == i for k in range(n)])[i]
+
+    cdef list gradients(
+        self, op, PyObject* g, PyObject* z, PyObject** x, ptrdiff_t n, needed
+    ):
         inputs = [<object>x[k] for k in range(n)]
-        needed = [k == i for k in range(n)]
-        return self.reference.backward(op, <object>g, <object>z, inputs, needed)[i]
+        return self.reference.backward(op, <object>g, <object>z, inputs, needed)
+
+    cdef int add_gradient(
+        self, op, int i, PyObject* g, PyObject* z, PyObject** x, ptrdiff_t n, PyObject* total
+    ) except -1:
+        inputs = [<object>x[k] for k in range(n)]
+        self.reference.add_gradient(op, i, <object>g, <object>z, inputs, <object>total)
+        return 0
 
 
 # What makes the kernel of an op: a function of its attributes.
@@ -80,17 +91,36 @@ def backward(op, gradient, output, inputs, needed):
     cdef tuple held = inputs if type(inputs) is tuple else tuple(inputs)
     cdef PyObject** x = PySequence_Fast_ITEMS(held)
     cdef ptrdiff_t n = len(held)
-    cdef int i
-    cdef list gradients = []
     check(op, x, n)
     if not ad_is_array(<PyObject*>gradient):
         refuse(op, "the gradient", <PyObject*>gradient)
     if len(needed) != n:
         raise TypeError(f"{op.name}: {n} inputs, but {len(needed)} answers which are needed")
-    for i in range(<int>n):
-        if needed[i]:
-            gradients.append(
-                kernel.gradient(op, i, <PyObject*>gradient, <PyObject*>output, x, n))
-        else:
-            gradients.append(None)
-    return gradients
+    return kernel.gradients(op, <PyObject*>gradient, <PyObject*>output, x, n, needed)
+
+
+def add_gradient(op, Py_ssize_t position, gradient, output, inputs, total):
+    """Add the gradient of input `position` onto `total` in place; returns `total`.
+
+    The caller owns `total`: it is written, so nobody else may hold it, and it shares memory with
+    no other argument.
+    """
+    cdef Kernel kernel = kernel_of(op)
+    cdef tuple held = inputs if type(inputs) is tuple else tuple(inputs)
+    cdef PyObject** x = PySequence_Fast_ITEMS(held)
+    cdef PyObject* sum = <PyObject*>total
+    cdef ptrdiff_t n = len(held)
+    check(op, x, n)
+    if not ad_is_array(<PyObject*>gradient):
+        refuse(op, "the gradient", <PyObject*>gradient)
+    if not ad_is_array(sum):
+        refuse(op, "the total", sum)
+    if not ad_is_writeable(sum):
+        raise TypeError(f"{op.name}: the total must be an array that may be written")
+    if not 0 <= position < n:
+        raise TypeError(f"{op.name}: {n} inputs, none of which has the number {position}")
+    if not ad_same_shape(ad_axes(sum), ad_shape(sum), ad_axes(x[position]), ad_shape(x[position])):
+        misfit(op)
+    kernel.add_gradient(
+        op, <int>position, <PyObject*>gradient, <PyObject*>output, x, n, sum)
+    return total

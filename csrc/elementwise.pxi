@@ -8,39 +8,65 @@ cdef enum:  # what a letter in `reads` stands for; inputs count on from INPUT
     INPUT = 3
 
 
+cdef struct Letters:
+    # A line of elementwise.def, its letters read: the same for every instruction set.
+    int arity
+    signed char reads[4][3]  # operands of the forward map, and of the gradients'
+    bint passes[3]           # the gradient itself is the input's gradient
+    bint stops[3]            # there is none
+
+
+cdef int read_letters(Letters* line, const ad_elementwise* entry) except -1:
+    cdef int i
+    line.arity = entry.arity
+    read_operands(line, 0, entry.forward.reads)
+    for i in range(entry.arity):
+        reads = entry.backward[i].reads
+        line.passes[i] = reads == b"same"
+        line.stops[i] = reads == b"none"
+        read_operands(line, i + 1, b"" if entry.backward[i].map == NULL else reads)
+    return 0
+
+
+cdef int read_operands(Letters* line, int rule, bytes reads) except -1:
+    inputs = b"cxy" if line.arity == 3 else b"xy"
+    cdef int k
+    for k in range(3):
+        letter = reads[k:k + 1].lower()
+        if letter == b"":
+            line.reads[rule][k] = NOTHING
+        elif letter in b"gzp":
+            line.reads[rule][k] = b"gzp".index(letter)
+        else:
+            line.reads[rule][k] = INPUT + inputs.index(letter)
+    return 0
+
+
+cdef Letters* all_letters() except NULL:
+    """Those of all lines, for as long as the process lives."""
+    cdef int rows = 0
+    while usable[0].elementwise[rows].name != NULL:
+        rows += 1
+    cdef Letters* lines = <Letters*>PyMem_Malloc(rows * sizeof(Letters))
+    if lines == NULL:
+        raise MemoryError
+    for row in range(rows):
+        read_letters(&lines[row], &usable[0].elementwise[row])
+    return lines
+
+
+cdef const Letters* letters = all_letters()
+
+
 cdef class Elementwise(Kernel):
-    cdef int row                  # in the tables, the same for every instruction set
-    cdef int arity
-    cdef double parameter         # a constant of the op: power's exponent
-    cdef signed char reads[4][3]  # operands of the forward map, and of the gradients'
-    cdef bint passes[3]           # the gradient itself is the input's gradient
-    cdef bint stops[3]            # there is none
+    cdef int row             # in the tables
+    cdef const Letters* line
+    cdef double parameter    # a constant of the op: power's exponent
 
     def __cinit__(self, int row, attributes):
-        cdef const ad_elementwise* entry = &usable[0].elementwise[row]
-        cdef int i
         self.row = row
-        self.arity = entry.arity
+        self.line = &letters[row]
         self.parameter = attributes.get("exponent", 0.0)
-        self.decode(0, entry.forward.reads)
-        for i in range(entry.arity):
-            reads = entry.backward[i].reads
-            self.passes[i] = reads == b"same"
-            self.stops[i] = reads == b"none"
-            self.decode(i + 1, b"" if entry.backward[i].map == NULL else reads)
-
-    cdef int decode(self, int rule, bytes reads) except -1:
-        inputs = b"cxy" if self.arity == 3 else b"xy"
-        cdef int k
-        for k in range(3):
-            letter = reads[k:k + 1].lower()
-            if letter == b"":
-                self.reads[rule][k] = NOTHING
-            elif letter in b"gzp":
-                self.reads[rule][k] = b"gzp".index(letter)
-            else:
-                self.reads[rule][k] = INPUT + inputs.index(letter)
-        return 0
 
     cdef object forward(self, op, PyObject** x, ptrdiff_t n):
         cdef ptrdiff_t[AD_MAX_AXES] common
@@ -49,7 +75,7 @@ cdef class Elementwise(Kernel):
         cdef int[3] n_axes
         cdef int axes, i
         cdef bint same = True
-        if n != self.arity:
+        if n != self.line.arity:
             misfit(op)
         check(op, x, n)
         axes = ad_axes(x[0])
@@ -76,12 +102,12 @@ cdef class Elementwise(Kernel):
         cdef int axes = ad_axes(g)
         cdef const ptrdiff_t* shape = ad_shape(g)
         cdef bint same
-        if n != self.arity:
+        if n != self.line.arity:
             misfit(op)
-        if self.stops[i]:
+        if self.line.stops[i]:
             return None
         same = ad_same_shape(axes, shape, ad_axes(x[i]), ad_shape(x[i]))
-        if self.passes[i]:
+        if self.line.passes[i]:
             return copy_as(g, x[i]) if same else sum_to(op, g, x[i])
         full = ad_new(axes, shape)
         self.run(op, i + 1, kernels.elementwise[self.row].backward[i].map, g, z, x, axes, shape,
@@ -105,7 +131,7 @@ cdef class Elementwise(Kernel):
         cdef PyThreadState* state
         cdef ad_loop loop
         for k in range(3):
-            what = self.reads[rule][k]
+            what = self.line.reads[rule][k]
             data[k] = NULL
             step[k] = 0
             if what == NOTHING:

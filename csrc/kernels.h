@@ -55,6 +55,7 @@ typedef struct {
 typedef struct {
     const char *isa;
     const ad_elementwise *elementwise; /* ends at a name NULL */
+    ad_map add;                        /* a + b */
     ad_map divide;                     /* a / b */
     ad_reduce sum;                     /* 0 where r = 0 */
     ad_reduce max;                     /* r > 0; NaN if any is */

@@ -1,5 +1,6 @@
 #include "loops.h"
 
+#include <stdint.h>
 #include <string.h>
 
 /* ---- building ---- */
@@ -159,6 +160,26 @@ void ad_loop_copy(const ad_loop *loop, const double *x, double *z)
     } while (ad_loop_next(&nest, axes - 2, 2, at, offset));
 }
 
+void ad_loop_add(const ad_loop *loop, ad_map add, const double *x, double *z)
+{
+    if (is_empty(loop)) return;
+    ad_loop nest = *loop;
+    simplify(&nest, 2);
+    const int inner = nest.axes - 1;
+    ptrdiff_t offset[2] = {0, 0}, at[AD_MAX_AXES] = {0};
+    const ptrdiff_t n = inner < 0 ? 1 : nest.size[inner];
+    const ptrdiff_t z_step = inner < 0 ? 1 : nest.step[0][inner];
+    const ptrdiff_t x_step = inner < 0 ? 1 : nest.step[1][inner];
+    do {
+        double *to = z + offset[0];
+        const double *from = x + offset[1];
+        if (z_step == 1 && x_step == 1)
+            add(n, to, 1, from, 1, NULL, 0, to);
+        else
+            for (ptrdiff_t i = 0; i < n; i++) to[i * z_step] += from[i * x_step];
+    } while (ad_loop_next(&nest, inner, 2, at, offset));
+}
+
 /* ---- reductions ---- */
 
 void ad_group_axes(ad_groups *groups, int axes, const ptrdiff_t *shape,
@@ -257,5 +278,36 @@ void ad_scatter(ptrdiff_t n_rows, ptrdiff_t width, ptrdiff_t n, const double *ro
     for (ptrdiff_t i = 0; i < n; i++, x += width) {
         double *to = z + row_number(rows[i], n_rows) * width;
         for (ptrdiff_t j = 0; j < width; j++) to[j] += x[j];
+    }
+}
+
+/* Where x's row i of this number is in the table of slots, or the free slot for it: -1. */
+static ptrdiff_t *slot_of(ptrdiff_t row, ptrdiff_t n_rows, const double *rows, ptrdiff_t *slots,
+                          ptrdiff_t n_slots)
+{
+    uint64_t at = (uint64_t)row * 0x9E3779B97F4A7C15u >> 20; /* Fibonacci hashing */
+    for (;; at++) {
+        ptrdiff_t *slot = &slots[at & (uint64_t)(n_slots - 1)];
+        if (*slot < 0 || row_number(rows[*slot], n_rows) == row) return slot;
+    }
+}
+
+void ad_add_rows(ptrdiff_t n_rows, ptrdiff_t width, ptrdiff_t n, const double *rows,
+                 const double *x, double *z, double *sums, ptrdiff_t *slots, ptrdiff_t n_slots)
+{
+    for (ptrdiff_t i = 0; i < n_slots; i++) slots[i] = -1;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        ptrdiff_t *slot = slot_of(row_number(rows[i], n_rows), n_rows, rows, slots, n_slots);
+        const int first = *slot < 0;
+        if (first) *slot = i;
+        double *sum = sums + *slot * width;
+        /* 0.0 + x: what the sum of a row that is all -0.0 begins with */
+        for (ptrdiff_t j = 0; j < width; j++) sum[j] = (first ? 0.0 : sum[j]) + x[i * width + j];
+    }
+    for (ptrdiff_t k = 0; k < n_slots; k++) {
+        if (slots[k] < 0) continue;
+        const double *sum = sums + slots[k] * width;
+        double *to = z + row_number(rows[slots[k]], n_rows) * width;
+        for (ptrdiff_t j = 0; j < width; j++) to[j] += sum[j];
     }
 }

@@ -31,7 +31,10 @@ void ad_loop_map(const ad_loop *loop, ad_map map, const double *const operand[3]
 /* Copy along a loop: operand 0 is z, operand 1 is x; steps of any sign, 0 for x too. */
 void ad_loop_copy(const ad_loop *loop, const double *x, double *z);
 
-/* The same for one matrix. */
+/* Add x onto z along such a loop, by a map that adds; z steps through no place twice. */
+void ad_loop_add(const ad_loop *loop, ad_map add, const double *x, double *z);
+
+/* Copy one matrix. */
 void ad_copy_matrix(ptrdiff_t rows, ptrdiff_t cols, const double *x, ptrdiff_t x_row,
                     ptrdiff_t x_col, double *z, ptrdiff_t z_row, ptrdiff_t z_col);
 
@@ -61,6 +64,12 @@ void ad_take(ptrdiff_t n_rows, ptrdiff_t width, ptrdiff_t n, const double *rows,
              const double *x, double *z);
 void ad_scatter(ptrdiff_t n_rows, ptrdiff_t width, ptrdiff_t n, const double *rows,
                 const double *x, double *z);
+
+/* Add rows onto z, with the bits of adding what ad_scatter makes of them: the rows of one number
+ * are summed first. sums: room for all of x; slots: room for `n_slots` numbers, a power of two and
+ * at least twice as many as there are rows in x. */
+void ad_add_rows(ptrdiff_t n_rows, ptrdiff_t width, ptrdiff_t n, const double *rows,
+                 const double *x, double *z, double *sums, ptrdiff_t *slots, ptrdiff_t n_slots);
 
 /* The place of the first of n numbers that is no row of n_rows, or -1. */
 ptrdiff_t ad_bad_row(ptrdiff_t n_rows, ptrdiff_t n, const double *rows);

@@ -180,26 +180,52 @@ cdef class Concat(Kernel):
     cdef object gradient(
         self, op, int i, PyObject* g, PyObject* z, PyObject** x, ptrdiff_t n
     ):
-        cdef ptrdiff_t outer, row, width, j
+        return self.gradients(op, g, z, x, n, [k == i for k in range(n)])[i]
+
+    cdef list gradients(
+        self, op, PyObject* g, PyObject* z, PyObject** x, ptrdiff_t n, needed
+    ):
+        cdef ptrdiff_t k
         cdef ptrdiff_t at = 0
-        cdef int axes, k
-        cdef double* out
-        cdef const double* g_p = ad_data(g)
-        row = self.whole(op, x, n)
-        axes = ad_axes(x[0])
-        width = product_of(axes - self.axis - 1, ad_shape(x[0]) + self.axis + 1)
-        outer = product_of(self.axis, ad_shape(x[0]))
-        row *= width
-        if ad_size(g) != outer * row:
+        cdef ptrdiff_t width = self.whole(op, x, n)  # of a row of g
+        cdef ptrdiff_t inner = product_of(
+            ad_axes(x[0]) - self.axis - 1, ad_shape(x[0]) + self.axis + 1)
+        cdef ptrdiff_t outer = product_of(self.axis, ad_shape(x[0]))
+        cdef list found = []
+        width *= inner
+        if ad_size(g) != outer * width:
             misfit(op)
-        for k in range(i):
-            at += ad_shape(x[k])[self.axis] * width
-        width *= ad_shape(x[i])[self.axis]
-        gx = new_like(x[i])
-        out = ad_data(<PyObject*>gx)
-        for j in range(outer):
-            memcpy(out + j * width, g_p + j * row + at, width * sizeof(double))
+        for k in range(n):
+            found.append(self.part(g, x[k], outer, width, at) if needed[k] else None)
+            at += ad_shape(x[k])[self.axis] * inner
+        return found
+
+    cdef object part(
+        self, PyObject* g, PyObject* like, ptrdiff_t outer, ptrdiff_t width, ptrdiff_t at
+    ):
+        """What lies in each row of g from `at` on, in an array shaped like `like`."""
+        cdef ptrdiff_t i
+        cdef ptrdiff_t own = product_of(ad_axes(like) - self.axis, ad_shape(like) + self.axis)
+        cdef const double* g_p = ad_data(g) + at
+        gx = new_like(like)
+        cdef double* out = ad_data(<PyObject*>gx)
+        for i in range(outer):
+            memcpy(out + i * own, g_p + i * width, own * sizeof(double))
         return gx
+
+
+cdef ptrdiff_t numbers_between(ptrdiff_t start, ptrdiff_t stop, ptrdiff_t step) except -1:
+    """How many numbers there are in range(start, stop, step)."""
+    cdef size_t count, size
+    if step == 0:
+        raise ValueError("a step of 0")
+    if stop == start or (stop > start) != (step > 0):
+        return 0
+    size = <size_t>step if step > 0 else -<size_t>step
+    count = (<size_t>stop - <size_t>start if step > 0 else <size_t>start - <size_t>stop) - 1
+    if <ptrdiff_t>(count // size + 1) <= 0:
+        raise OverflowError("too many numbers")
+    return count // size + 1
 
 
 cdef class Slice(Kernel):
@@ -217,16 +243,20 @@ cdef class Slice(Kernel):
 
     def __cinit__(self, bint scatters, attributes):
         self.scatters = scatters
-        if len(attributes["index"]) > AD_MAX_AXES:
+        cdef tuple index = attributes["index"]
+        if len(index) > AD_MAX_AXES:
             raise TypeError("too many indices")
-        for item in attributes["index"]:
+        for item in index:
             if item is None:
                 self.source[self.axes] = -1
                 self.axes += 1
                 continue
             if isinstance(item, tuple):
-                self.start[self.items], _, self.step[self.items] = item
-                self.count[self.items] = len(range(*item))
+                start, stop, step = item
+                self.start[self.items] = start
+                self.count[self.items] = numbers_between(start, stop, step)
+                # One number: its step may be too long for C to multiply.
+                self.step[self.items] = step if self.count[self.items] > 1 else 1
                 self.source[self.axes] = self.items
                 self.axes += 1
             else:
@@ -303,6 +333,24 @@ cdef class Slice(Kernel):
             return self.part_of(op, g)
         return self.whole_of(op, g, ad_axes(x[0]), ad_shape(x[0]))
 
+    cdef int add_gradient(
+        self, op, int i, PyObject* g, PyObject* z, PyObject** x, ptrdiff_t n, PyObject* total
+    ) except -1:
+        cdef ad_loop loop
+        cdef ptrdiff_t at
+        cdef PyThreadState* state
+        if self.scatters:
+            return Kernel.add_gradient(self, op, i, g, z, x, n, total)
+        if n != 1:
+            misfit(op)
+        at = self.plan(op, ad_axes(total), ad_shape(total), &loop, 1, 0)
+        if not ad_same_shape(loop.axes, loop.size, ad_axes(g), ad_shape(g)):
+            misfit(op)
+        state = let_go(ad_size(g))
+        ad_loop_add(&loop, kernels.add, ad_data(g), ad_data(total) + at)
+        take_back(state)
+        return 0
+
 
 cdef class RowsByNumber(Kernel):
     """take and scatter_rows: what one does the other undoes."""
@@ -319,20 +367,27 @@ cdef class RowsByNumber(Kernel):
     cdef object rows_taken(self, op, PyObject* x, PyObject* rows, PyObject* like):
         """z[i ...] = x[rows[i] ...]; of the shape of `like`, if that is given."""
         cdef ptrdiff_t[2 * AD_MAX_AXES] shape
+        cdef int axes = self.taken_shape(op, x, rows, like, shape)
+        check_rows("take", ad_shape(x)[0], rows)
+        z = ad_new(axes, shape)
+        ad_take(ad_shape(x)[0], product_of(ad_axes(x) - 1, ad_shape(x) + 1), ad_size(rows),
+                ad_data(rows), ad_data(x), ad_data(<PyObject*>z))
+        return z
+
+    cdef int taken_shape(
+        self, op, PyObject* x, PyObject* rows, PyObject* like, ptrdiff_t* shape
+    ) except -1:
+        """Fill in the shape of x[rows] and return how many axes it has; that of `like`."""
         cdef int axes = ad_axes(rows)
         cdef int x_axes = ad_axes(x)
         if x_axes == 0 or axes + x_axes - 1 > AD_MAX_AXES:
             misfit(op)
         copy_shape(shape, ad_shape(rows), axes)
         copy_shape(shape + axes, ad_shape(x) + 1, x_axes - 1)
-        if like != NULL and not ad_same_shape(
-                axes + x_axes - 1, shape, ad_axes(like), ad_shape(like)):
+        axes += x_axes - 1
+        if like != NULL and not ad_same_shape(axes, shape, ad_axes(like), ad_shape(like)):
             misfit(op)
-        check_rows("take", ad_shape(x)[0], rows)
-        z = ad_new(axes + x_axes - 1, shape)
-        ad_take(ad_shape(x)[0], product_of(x_axes - 1, ad_shape(x) + 1), ad_size(rows),
-                ad_data(rows), ad_data(x), ad_data(<PyObject*>z))
-        return z
+        return axes
 
     cdef object rows_scattered(
         self, op, PyObject* x, PyObject* rows, ptrdiff_t n_rows, PyObject* like
@@ -376,6 +431,34 @@ cdef class RowsByNumber(Kernel):
         if ad_axes(x[0]) == 0:
             misfit(op)
         return self.rows_scattered(op, g, x[1], ad_shape(x[0])[0], x[0])
+
+    cdef int add_gradient(
+        self, op, int i, PyObject* g, PyObject* z, PyObject** x, ptrdiff_t n, PyObject* total
+    ) except -1:
+        cdef ptrdiff_t[2 * AD_MAX_AXES] shape
+        cdef ptrdiff_t n_rows, count
+        cdef ptrdiff_t n_slots = 2
+        cdef PyThreadState* state
+        cdef double* work
+        if self.scatters or i == 1:
+            return Kernel.add_gradient(self, op, i, g, z, x, n, total)
+        if n != 2:
+            misfit(op)
+        self.taken_shape(op, total, x[1], g, shape)
+        count = ad_size(x[1])
+        n_rows = ad_shape(total)[0]
+        check_rows("take", n_rows, x[1])
+        if ad_size(g) == 0:
+            return 0
+        while n_slots < 2 * count:
+            n_slots *= 2
+        memory = buffer(ad_size(g) + n_slots)
+        work = ad_data(<PyObject*>memory)
+        state = let_go(ad_size(g))
+        ad_add_rows(n_rows, ad_size(g) // count, count, ad_data(x[1]), ad_data(g), ad_data(total),
+                    work, <ptrdiff_t*>(work + ad_size(g)), n_slots)
+        take_back(state)
+        return 0
 
 
 cdef int check_rows(str name, ptrdiff_t n_rows, PyObject* rows) except -1:

@@ -4,7 +4,6 @@ from cpython.bool cimport PyBool_Check
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.float cimport PyFloat_Check
 from cpython.long cimport PyLong_Check
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 

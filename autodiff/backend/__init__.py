@@ -23,7 +23,7 @@ __all__ = ["Backend", "available_backends", "get_backend", "set_default_backend"
 
 
 class Backend(Protocol):
-    """Executes ops on values. The two methods are the whole interface.
+    """Executes ops on values. The three methods are the whole interface.
 
     A value is whatever the back end makes of its own: for `reference` and `compiled` a
     C-contiguous float64 array. A result shares memory with no other value, so whoever
@@ -45,6 +45,25 @@ class Backend(Protocol):
         needed: Sequence[bool],
     ) -> Sequence[Any]:
         """Gradients of the inputs, one for each; None where `needed` is false."""
+        ...
+
+    def add_gradient(
+        self,
+        op: BoundOp,
+        position: int,
+        gradient: Any,
+        output: Any,
+        inputs: Sequence[Any],
+        total: Any,
+    ) -> Any:
+        """`total` + the gradient of input `position`: what a pass asks of ops that are `sparse`.
+
+        The caller owns `total`, and must hand over what nobody else holds: the back end may
+        add in place, so that what a slice sends costs its own size and not that of `total`. The
+        caller goes on with what is returned. Numbers outside of what the op has read stay as they
+        are; so a -0.0 there stays -0.0, which + 0.0 would make 0.0. Elsewhere the bits are those
+        of adding the gradient that :meth:`backward` gives.
+        """
         ...
 
 

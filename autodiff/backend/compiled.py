@@ -27,6 +27,7 @@ class Compiled:
     # The C functions themselves: a method in between would cost as much as a kernel.
     forward = staticmethod(_core.forward)
     backward = staticmethod(_core.backward)
+    add_gradient = staticmethod(_core.add_gradient)
 
     def __repr__(self) -> str:
         return f"<back end compiled: C kernels, instruction set {_core.isa()}>"

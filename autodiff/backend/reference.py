@@ -46,6 +46,25 @@ class Reference:
                 gradients.append(None if g is None else _fresh(g, (gradient, output, *inputs)))
         return gradients
 
+    def add_gradient(
+        self,
+        op: BoundOp,
+        position: int,
+        gradient: Array,
+        output: Array,
+        inputs: Sequence[Array],
+        total: Array,
+    ) -> Array:
+        """`total`, onto which the gradient of input `position` was added in place."""
+        with np.errstate(all="ignore"):
+            if position == 0 and op.op.onto is not None:
+                op.op.onto(total, gradient, output, *inputs, **op.attributes)
+                return total
+            g = input_gradient(op, position, gradient, output, inputs)
+            if g is not None:
+                total += g
+        return total
+
 
 def _fresh(value: Array, others: Sequence[Array]) -> Array:
     """`value` as a contiguous float64 array that shares memory with none of `others`."""

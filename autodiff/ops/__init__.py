@@ -3,18 +3,26 @@
 elementwise : arithmetic, functions of one variable, choices, comparisons
 linear : matrix products
 reduce : sums, means, maxima, the softmax family
-shape : reshape, transpose, broadcast, slices, joins, rows by number
+shape : reshape, transpose, broadcast
+parts : joins, slices
+rows : rows by number
+as_numpy : functions of NumPy's that are said with these
 """
 
 from __future__ import annotations
 
+from autodiff.ops import as_numpy as _as_numpy  # noqa: F401
 from autodiff.ops.elementwise import *  # noqa: F403
 from autodiff.ops.elementwise import __all__ as _elementwise
 from autodiff.ops.linear import *  # noqa: F403
 from autodiff.ops.linear import __all__ as _linear
+from autodiff.ops.parts import *  # noqa: F403
+from autodiff.ops.parts import __all__ as _parts
 from autodiff.ops.reduce import *  # noqa: F403
 from autodiff.ops.reduce import __all__ as _reduce
+from autodiff.ops.rows import *  # noqa: F403
+from autodiff.ops.rows import __all__ as _rows
 from autodiff.ops.shape import *  # noqa: F403
 from autodiff.ops.shape import __all__ as _shape
 
-__all__ = sorted({*_elementwise, *_linear, *_reduce, *_shape})
+__all__ = sorted({*_elementwise, *_linear, *_parts, *_reduce, *_rows, *_shape})

@@ -13,7 +13,7 @@ import reprlib
 import sys
 from collections.abc import Sequence, ValuesView
 from types import GeneratorType
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -24,17 +24,23 @@ from autodiff.refusal import refusal
 
 __all__ = [
     "MAX_AXES",
+    "Axis",
     "axes_of",
     "axis_of",
     "brief",
     "flag",
     "listed",
     "operand",
+    "over_axes",
+    "over_some",
     "parts_of",
     "several",
     "shape_of",
+    "some_axes_of",
     "whole_number",
 ]
+
+Axis: TypeAlias = int | Sequence[int] | None
 
 MAX_AXES = 64
 """NumPy's limit."""
@@ -115,6 +121,20 @@ def axes_of(name: str, x: Any, axis: Any, *, new: bool = False) -> tuple[int, ..
     return axes
 
 
+def some_axes_of(name: str, x: Any, axis: Any) -> tuple[int, ...]:
+    """As :func:`axes_of`, for what needs something to reduce; ShapeError.
+
+    If there are no rows of nothing either, it is not missed.
+    """
+    axes = axes_of(name, x, axis)
+    shape = x.shape
+    if 0 in shape and math.prod(n for i, n in enumerate(shape) if i not in axes) > 0:
+        raise refusal(
+            ShapeError, f"{name}: nothing to reduce: x has shape {shape}, axis {axes}", x=x
+        )
+    return axes
+
+
 def shape_of(name: str, shape: Any, *, unknown: bool = False, **operands: Any) -> Shape:
     """The shape that was asked for, from a number or a sequence of numbers; ShapeError.
 
@@ -146,6 +166,23 @@ def flag(name: str, what: str, value: Any) -> bool:
     if isinstance(value, (bool, np.bool_)) or (type(value) is int and value in (0, 1)):
         return bool(value)
     raise refusal(ShapeError, f"{name}: {what} must be True or False, not {brief(value)}")
+
+
+def over_axes(
+    name: str, x: Any, axis: Axis = None, keepdims: bool = False
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a reduction, for its record."""
+    x = operand(name, x)
+    return (x,), {"axis": axes_of(name, x, axis), "keepdims": flag(name, "keepdims", keepdims)}
+
+
+def over_some(
+    name: str, x: Any, axis: Axis = None, keepdims: bool = False
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """As :func:`over_axes`, for a reduction that needs something to reduce; ShapeError."""
+    x = operand(name, x)
+    axes = some_axes_of(name, x, axis)
+    return (x,), {"axis": axes, "keepdims": flag(name, "keepdims", keepdims)}
 
 
 def parts_of(name: str, parts: Any) -> tuple[Any, ...]:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from autodiff.array import as_float64, is_operand
-from autodiff.declare import declare
-from autodiff.op import Example, Sample
+from autodiff.declare import declare, numpy_name
+from autodiff.op import BoundOp, Example, Sample
 
 __all__ = [
     "abs",
@@ -48,6 +48,9 @@ __all__ = [
 ]
 
 
+INF = float("inf")
+
+
 def _unary(low: float = -2.0, high: float = 2.0, kind: str = "real") -> list[Example]:
     return [Example((Sample(shape, low, high, kind),)) for shape in [(3, 4), (5,), ()]]
 
@@ -58,21 +61,71 @@ def _binary(low: float = -2.0, high: float = 2.0, kind: str = "real") -> list[Ex
 
 
 # ---- arithmetic -----------------------------------------------------------------------
+# The identities are asked by the passes of programs; `e` is what emits instructions there.
 
 
-@declare(backward=(lambda g, z, x, y: g, lambda g, z, x, y: g), examples=_binary())
+def _add_identity(e: Any, bound: BoundOp, inputs: Any) -> Any:
+    x, y = inputs
+    if e.is_constant(y, 0.0) and len(y.shape) <= len(x.shape) and y.size <= 1:
+        return x
+    if e.is_constant(x, 0.0) and len(x.shape) <= len(y.shape) and x.size <= 1:
+        return y
+    return None
+
+
+def _subtract_identity(e: Any, bound: BoundOp, inputs: Any) -> Any:
+    x, y = inputs
+    return x if e.is_constant(y, 0.0) and y.shape == () else None
+
+
+def _multiply_identity(e: Any, bound: BoundOp, inputs: Any) -> Any:
+    x, y = inputs
+    shape = bound.shape(x.shape, y.shape)
+    if e.is_constant(y, 1.0) and x.shape == shape:
+        return x
+    if e.is_constant(x, 1.0) and y.shape == shape:
+        return y
+    return None
+
+
+def _divide_identity(e: Any, bound: BoundOp, inputs: Any) -> Any:
+    x, y = inputs
+    return x if e.is_constant(y, 1.0) and y.shape == () else None
+
+
+def _negative_identity(e: Any, bound: BoundOp, inputs: Any) -> Any:
+    return inputs[0].inputs[0] if inputs[0].op == bound.name else None
+
+
+def _stop_gradient_identity(e: Any, bound: BoundOp, inputs: Any) -> Any:
+    return inputs[0]
+
+
+@declare(
+    numpy=("numpy.add",),
+    identity=_add_identity,
+    backward=(lambda g, z, x, y: g, lambda g, z, x, y: g),
+    examples=_binary(),
+)
 def add(x: Any, y: Any) -> Any:
     """z = x + y."""
     return x + y
 
 
-@declare(backward=(lambda g, z, x, y: g, lambda g, z, x, y: -g), examples=_binary())
+@declare(
+    numpy=("numpy.subtract",),
+    identity=_subtract_identity,
+    backward=(lambda g, z, x, y: g, lambda g, z, x, y: -g),
+    examples=_binary(),
+)
 def subtract(x: Any, y: Any) -> Any:
     """z = x - y."""
     return x - y
 
 
 @declare(
+    numpy=("numpy.multiply",),
+    identity=_multiply_identity,
     backward=(lambda g, z, x, y: g * y, lambda g, z, x, y: g * x),
     reads="x y",
     examples=_binary(),
@@ -83,6 +136,9 @@ def multiply(x: Any, y: Any) -> Any:
 
 
 @declare(
+    numpy=("numpy.divide",),
+    cost=3.0,
+    identity=_divide_identity,
     backward=(lambda g, z, x, y: g / y, lambda g, z, x, y: -(g * z / y)),
     reads="z y",
     examples=_binary(0.5, 2.0),
@@ -92,13 +148,20 @@ def divide(x: Any, y: Any) -> Any:
     return x / y
 
 
-@declare(backward=lambda g, z, x: -g, examples=_unary())
+@declare(
+    numpy=("numpy.negative",),
+    identity=_negative_identity,
+    backward=lambda g, z, x: -g,
+    examples=_unary(),
+)
 def negative(x: Any) -> Any:
     """z = -x."""
     return -x
 
 
-@declare(backward=lambda g, z, x: g * (x + x), reads="x", examples=_unary())
+@declare(
+    numpy=("numpy.square",), backward=lambda g, z, x: g * (x + x), reads="x", examples=_unary()
+)
 def square(x: Any) -> Any:
     """z = x²."""
     return x * x
@@ -108,6 +171,15 @@ def square(x: Any) -> Any:
 # x^0 is the constant 1, also at 0, where its slope 0 x^-1 would be 0 · inf: chosen, not multiplied.
 
 
+def _power_arguments(name: str, x: Any, exponent: Any) -> Any:
+    if is_operand(exponent) or isinstance(exponent, (list, tuple)):
+        return float_power(x, exponent), None  # which knows what to do with lists of nodes
+    p = as_float64(exponent, f"{name}: the exponent")
+    if p.ndim:
+        return float_power(x, p), None
+    return (square(x), None) if p == 2.0 else ((x,), {"exponent": float(p)})
+
+
 def _power_backward(g: Any, z: Any, x: Any, *, exponent: float) -> Any:
     if exponent == 0.0:
         return where(0.0, g, 0.0)
@@ -115,6 +187,11 @@ def _power_backward(g: Any, z: Any, x: Any, *, exponent: float) -> Any:
 
 
 @declare(
+    numpy=("numpy.power", "numpy.float_power"),
+    arguments=_power_arguments,
+    ulps=1.0,
+    domain=((0.0, INF),),
+    cost=50.0,
     backward=_power_backward,
     reads="x",
     examples=[
@@ -124,8 +201,12 @@ def _power_backward(g: Any, z: Any, x: Any, *, exponent: float) -> Any:
         Example((Sample((5,), -2.0, 2.0),), {"exponent": 0.0}),
     ],
 )
-def _power(x: Any, *, exponent: float) -> Any:
-    """z = x^p with a constant exponent p."""
+def power(x: Any, *, exponent: float) -> Any:
+    """z = x^p; NaN for x < 0 and p not an integer.
+
+    exponent : a number, an array or a node, which then gets its gradient too: see
+        :func:`float_power`.
+    """
     return _complex_power(x, exponent) if np.iscomplexobj(x) else x**exponent
 
 
@@ -143,6 +224,9 @@ def _float_power_gp(g: Any, z: Any, x: Any, exponent: Any) -> Any:
 
 
 @declare(
+    ulps=1.0,
+    domain=((0.0, INF), (-INF, INF)),
+    cost=50.0,
     backward=(_float_power_gx, _float_power_gp),
     reads="z x exponent",
     examples=[
@@ -173,48 +257,71 @@ def _complex_power(x: Any, p: Any) -> Any:
     return np.where(whole, np.where(p.real < 0.0, 1.0 / z, z), np.power(x, p))
 
 
-def power(x: Any, exponent: Any) -> Any:
-    """z = x^p; NaN for x < 0 and p not an integer.
-
-    exponent : a number, an array or a node, which then gets its gradient too: see
-        :func:`float_power`.
-    """
-    if is_operand(exponent) or isinstance(exponent, (list, tuple)):
-        return float_power(x, exponent)  # which knows what to do with lists of nodes
-    p = as_float64(exponent, "power: the exponent")
-    if p.ndim:
-        return float_power(x, p)
-    return square(x) if p == 2.0 else _power(x, exponent=float(p))
-
-
 # ---- functions of one variable --------------------------------------------------------
 
 
-@declare(backward=lambda g, z, x: g * z, reads="z", examples=_unary())
+@declare(
+    numpy=("numpy.exp",),
+    ulps=1.05,
+    cost=5.0,
+    backward=lambda g, z, x: g * z,
+    reads="z",
+    examples=_unary(),
+)
 def exp(x: Any) -> Any:
     """z = e^x."""
     return np.exp(x)
 
 
-@declare(backward=lambda g, z, x: g / x, reads="x", examples=_unary(0.2, 3.0))
+@declare(
+    numpy=("numpy.log",),
+    ulps=1.0,
+    domain=((0.0, INF),),
+    cost=6.0,
+    backward=lambda g, z, x: g / x,
+    reads="x",
+    examples=_unary(0.2, 3.0),
+)
 def log(x: Any) -> Any:
     """z = ln x."""
     return np.log(x)
 
 
-@declare(backward=lambda g, z, x: g / (1.0 + x), reads="x", examples=_unary(-0.7, 3.0))
+@declare(
+    numpy=("numpy.log1p",),
+    ulps=1.0,
+    domain=((-1.0, INF),),
+    cost=8.0,
+    backward=lambda g, z, x: g / (1.0 + x),
+    reads="x",
+    examples=_unary(-0.7, 3.0),
+)
 def log1p(x: Any) -> Any:
     """z = ln(1 + x), exact for small x."""
     return np.log1p(x)
 
 
-@declare(backward=lambda g, z, x: g * (z + 1.0), reads="z", examples=_unary())
+@declare(
+    numpy=("numpy.expm1",),
+    ulps=1.85,
+    cost=8.0,
+    backward=lambda g, z, x: g * (z + 1.0),
+    reads="z",
+    examples=_unary(),
+)
 def expm1(x: Any) -> Any:
     """z = e^x - 1, exact for small x."""
     return np.expm1(x)
 
 
-@declare(backward=lambda g, z, x: 0.5 * g / z, reads="z", examples=_unary(0.2, 3.0))
+@declare(
+    numpy=("numpy.sqrt",),
+    domain=((0.0, INF),),
+    cost=4.0,
+    backward=lambda g, z, x: 0.5 * g / z,
+    reads="z",
+    examples=_unary(0.2, 3.0),
+)
 def sqrt(x: Any) -> Any:
     """z = √x."""
     return np.sqrt(x)
@@ -224,32 +331,61 @@ def _sin_backward(g: Any, z: Any, x: Any) -> Any:
     return g * cos(x)
 
 
-@declare(backward=_sin_backward, reads="x", examples=_unary())
+@declare(
+    numpy=("numpy.sin",), ulps=1.0, cost=10.0, backward=_sin_backward, reads="x", examples=_unary()
+)
 def sin(x: Any) -> Any:
     """z = sin x."""
     return np.sin(x)
 
 
-@declare(backward=lambda g, z, x: -(g * sin(x)), reads="x", examples=_unary())
+@declare(
+    numpy=("numpy.cos",),
+    ulps=1.0,
+    cost=10.0,
+    backward=lambda g, z, x: -(g * sin(x)),
+    reads="x",
+    examples=_unary(),
+)
 def cos(x: Any) -> Any:
     """z = cos x."""
     return np.cos(x)
 
 
-@declare(backward=lambda g, z, x: g * (1.0 - z * z), reads="z", examples=_unary())
+@declare(
+    numpy=("numpy.tanh",),
+    ulps=2.5,
+    cost=7.0,
+    backward=lambda g, z, x: g * (1.0 - z * z),
+    reads="z",
+    examples=_unary(),
+)
 def tanh(x: Any) -> Any:
     """z = tanh x."""
     return np.tanh(x)
 
 
-@declare(backward=lambda g, z, x: g * (z * (1.0 - z)), reads="z", examples=_unary(-4.0, 4.0))
+@declare(
+    numpy=("scipy.special.expit",),
+    ulps=2.6,
+    cost=7.0,
+    backward=lambda g, z, x: g * (z * (1.0 - z)),
+    reads="z",
+    examples=_unary(-4.0, 4.0),
+)
 def sigmoid(x: Any) -> Any:
     """z = 1 / (1 + e^-x), without overflow for large |x|."""
     e = np.exp(-_magnitude(x))  # in (0, 1]
     return np.where(x.real >= 0.0, 1.0, e) / (1.0 + e)
 
 
-@declare(backward=lambda g, z, x: g * sigmoid(x), reads="x", examples=_unary(-4.0, 4.0))
+@declare(
+    ulps=2.0,
+    cost=12.0,
+    backward=lambda g, z, x: g * sigmoid(x),
+    reads="x",
+    examples=_unary(-4.0, 4.0),
+)
 def softplus(x: Any) -> Any:
     """z = ln(1 + e^x) = max(x, 0) + ln(1 + e^-|x|)."""
     return np.where(x.real >= 0.0, x, 0.0) + np.log1p(np.exp(-_magnitude(x)))
@@ -269,7 +405,12 @@ def _abs_backward(g: Any, z: Any, x: Any) -> Any:
     return where(equal(x, 0.0), 0.0, g * sign(x))
 
 
-@declare(backward=_abs_backward, reads="x", examples=_unary(kind="distinct"))
+@declare(
+    numpy=("numpy.absolute", "numpy.fabs"),
+    backward=_abs_backward,
+    reads="x",
+    examples=_unary(kind="distinct"),
+)
 def abs(x: Any) -> Any:
     """z = |x|, with gradient 0 at x = 0."""
     return _magnitude(x)
@@ -290,6 +431,7 @@ def _share(g: Any, x: Any, y: Any) -> Any:
 
 
 @declare(
+    numpy=("numpy.maximum",),
     backward=(lambda g, z, x, y: _share(g, x, y), lambda g, z, x, y: _share(g, y, x)),
     reads="x y",
     examples=_binary(kind="distinct"),
@@ -300,6 +442,7 @@ def maximum(x: Any, y: Any) -> Any:
 
 
 @declare(
+    numpy=("numpy.minimum",),
     backward=(lambda g, z, x, y: _share(g, y, x), lambda g, z, x, y: _share(g, x, y)),
     reads="x y",
     examples=_binary(kind="distinct"),
@@ -333,36 +476,37 @@ def where(condition: Any, x: Any, y: Any) -> Any:
 # ---- comparisons: 1.0 or 0.0, without gradient ----------------------------------------
 
 
-@declare(backward=None, examples=_unary(kind="distinct"))
+@declare(numpy=("numpy.sign",), backward=None, examples=_unary(kind="distinct"))
 def sign(x: Any) -> Any:
     """z = -1, 0 or 1, the sign of x; no gradient."""
     return np.sign(x.real)
 
 
-@declare(backward=(None, None), examples=_binary())
+@declare(numpy=("numpy.greater",), backward=(None, None), examples=_binary())
 def greater(x: Any, y: Any) -> Any:
     """z = 1 where x > y, else 0; no gradient."""
     return (x.real > y.real).astype(np.float64)
 
 
-@declare(backward=(None, None), examples=_binary())
+@declare(numpy=("numpy.greater_equal",), backward=(None, None), examples=_binary())
 def greater_equal(x: Any, y: Any) -> Any:
     """z = 1 where x >= y, else 0; no gradient."""
     return (x.real >= y.real).astype(np.float64)
 
 
-@declare(backward=(None, None), examples=_binary())
+@declare(numpy=("numpy.equal",), backward=(None, None), examples=_binary())
 def equal(x: Any, y: Any) -> Any:
     """z = 1 where x = y, else 0; no gradient."""
     return (x.real == y.real).astype(np.float64)
 
 
+@numpy_name("numpy.not_equal")
 def not_equal(x: Any, y: Any) -> Any:
     """z = 1 where x is not y, else 0; no gradient. NaN differs from everything."""
     return subtract(1.0, equal(x, y))
 
 
-@declare(backward=None, examples=_unary())
+@declare(identity=_stop_gradient_identity, backward=None, examples=_unary(), moves=True)
 def stop_gradient(x: Any) -> Any:
     """z = x, but no gradient passes."""
     return x

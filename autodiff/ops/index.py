@@ -13,10 +13,15 @@ from autodiff.array import Shape
 from autodiff.errors import IndexRangeError
 from autodiff.ops.arguments import MAX_AXES, brief, whole_number
 
-__all__ = ["Index", "indexed_shape", "normalise_index", "to_numpy"]
+__all__ = ["Index", "indexed_shape", "normalise_index", "to_numpy", "whole_index"]
 
 Item: TypeAlias = int | tuple[int, int, int] | None
 Index: TypeAlias = tuple[Item, ...]
+
+
+def whole_index(shape: Shape) -> Index:
+    """The index that takes everything."""
+    return tuple([(0, n, 1) for n in shape])
 
 
 def normalise_index(

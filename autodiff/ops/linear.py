@@ -9,7 +9,7 @@ import numpy as np
 from autodiff.array import Shape
 from autodiff.declare import declare
 from autodiff.errors import ShapeError
-from autodiff.op import Example, Sample
+from autodiff.op import Example, Sample, example
 from autodiff.ops.arguments import operand
 from autodiff.ops.shape import reshape, swapaxes
 from autodiff.refusal import refusal
@@ -32,18 +32,50 @@ def _matmul_shape(x: Shape, y: Shape) -> Shape:
     return (*stack, x[-2], y[-1])
 
 
+def _matmul_arguments(name: str, x: Any, y: Any) -> Any:
+    x, y = operand(name, x), operand(name, y, "y")
+    x_shape, y_shape = x.shape, y.shape
+    if len(x_shape) >= 2 and len(y_shape) >= 2:
+        return (x, y), {}
+    x_vector, y_vector = len(x_shape) == 1, len(y_shape) == 1
+    if not x_shape or not y_shape or x_shape[-1] != y_shape[0 if y_vector else -2]:
+        # Of the operands as they were given, not as they are multiplied.
+        why = "inner sizes differ" if x_shape and y_shape else "a scalar has no inner size"
+        raise refusal(
+            ShapeError, f"{name}: {why}: x has shape {x_shape}, y has shape {y_shape}", x=x, y=y
+        )
+    z = matmul.normal(
+        reshape(x, (1, *x_shape)) if x_vector else x,
+        reshape(y, (*y_shape, 1)) if y_vector else y,
+    )
+    shape = z.shape
+    if x_vector:
+        shape = (*shape[:-2], shape[-1])
+    return reshape(z, shape[:-1] if y_vector else shape), None
+
+
 def _matmul_gx(g: Any, z: Any, x: Any, y: Any) -> Any:
-    return _matmul(g, swapaxes(y, -1, -2))  # gx = g y'
+    return matmul.normal(g, swapaxes(y, -1, -2))  # gx = g y'
 
 
 def _matmul_gy(g: Any, z: Any, x: Any, y: Any) -> Any:
-    return _matmul(swapaxes(x, -1, -2), g)  # gy = x' g
+    return matmul.normal(swapaxes(x, -1, -2), g)  # gy = x' g
 
 
 @declare(
+    numpy=("numpy.matmul",),
+    arguments=_matmul_arguments,
     shape=_matmul_shape,
     backward=(_matmul_gx, _matmul_gy),
     reads="x y",
+    empty=tuple(
+        example(x, y)
+        for x, y in [
+            ((0, 3), (3, 2)), ((2, 0), (0, 3)), ((2, 3), (3, 0)), ((0, 0), (0, 0)),
+            ((0, 2, 3), (3, 2)), ((4, 0, 3), (3, 2)), ((4, 2, 0), (0, 5)),
+            ((4, 1, 2, 0), (3, 0, 5)),
+        ]
+    ),
     examples=[
         Example((Sample((3, 4)), Sample((4, 5)))),
         Example((Sample((1, 17)), Sample((17, 15)))),
@@ -51,12 +83,7 @@ def _matmul_gy(g: Any, z: Any, x: Any, y: Any) -> Any:
         Example((Sample((2, 1, 3, 4)), Sample((3, 4, 2)))),
         Example((Sample((6, 3, 4)), Sample((4, 5)))),
     ],
-)
-def _matmul(x: Any, y: Any) -> Any:
-    """z = x y, the matrix product over the last two axes."""
-    return np.matmul(x, y)
-
-
+)  # fmt: skip
 def matmul(x: Any, y: Any) -> Any:
     """z = x y, the matrix product; leading axes are stacks and broadcast.
 
@@ -69,25 +96,7 @@ def matmul(x: Any, y: Any) -> Any:
     ShapeError
         If the inner sizes differ, the stacks do not broadcast, or an operand is a scalar.
     """
-    x, y = operand("matmul", x), operand("matmul", y, "y")
-    x_shape, y_shape = x.shape, y.shape
-    if len(x_shape) >= 2 and len(y_shape) >= 2:
-        return _matmul(x, y)
-    x_vector, y_vector = len(x_shape) == 1, len(y_shape) == 1
-    if not x_shape or not y_shape or x_shape[-1] != y_shape[0 if y_vector else -2]:
-        # Of the operands as they were given, not as they are multiplied.
-        why = "inner sizes differ" if x_shape and y_shape else "a scalar has no inner size"
-        raise refusal(
-            ShapeError, f"matmul: {why}: x has shape {x_shape}, y has shape {y_shape}", x=x, y=y
-        )
-    z = _matmul(
-        reshape(x, (1, *x_shape)) if x_vector else x,
-        reshape(y, (*y_shape, 1)) if y_vector else y,
-    )
-    shape = z.shape
-    if x_vector:
-        shape = (*shape[:-2], shape[-1])
-    return reshape(z, shape[:-1] if y_vector else shape)
+    return np.matmul(x, y)
 
 
 inner = matmul

@@ -7,38 +7,34 @@ from the end. The maximum is subtracted before any exponential, so nothing overf
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from autodiff.array import Shape
-from autodiff.declare import declare
-from autodiff.errors import ShapeError
-from autodiff.op import Example, Sample
-from autodiff.ops.arguments import axes_of, flag, operand
+from autodiff.declare import declare, numpy_name
+from autodiff.op import BoundOp, Example, Sample, example
+from autodiff.ops.arguments import Axis, operand, over_axes, over_some, some_axes_of
 from autodiff.ops.elementwise import equal, exp, where
 from autodiff.ops.shape import broadcast_to, reshape
-from autodiff.refusal import refusal
 
-__all__ = ["log_softmax", "logsumexp", "max", "mean", "min", "softmax", "sum"]
+__all__ = [
+    "log_softmax",
+    "logsumexp",
+    "max",
+    "mean",
+    "min",
+    "softmax",
+    "sum",
+]
 
-Axis: TypeAlias = int | Sequence[int] | None
+builtin_max = max  # shadowed below
 
 
 def _reduced(x: Shape, *, axis: tuple[int, ...], keepdims: bool) -> Shape:
     if keepdims:
         return tuple(1 if i in axis else n for i, n in enumerate(x))
     return tuple(n for i, n in enumerate(x) if i not in axis)
-
-
-def _nonempty(name: str, x: Any, axes: tuple[int, ...]) -> None:
-    """Refuse a reduction over nothing; if there are no rows of nothing either, it is none."""
-    shape = np.shape(x)
-    if 0 in shape and math.prod(_reduced(shape, axis=axes, keepdims=False)) > 0:
-        raise refusal(
-            ShapeError, f"{name}: nothing to reduce: x has shape {shape}, axis {axes}", x=x
-        )
 
 
 def _spread(g: Any, x: Any, axis: tuple[int, ...]) -> Any:
@@ -66,23 +62,56 @@ def _reductions() -> list[Example]:
     ]
 
 
+def _empty_reductions(identity: bool) -> tuple[Example, ...]:
+    """Without an `identity` only where there is nothing to produce either."""
+    return tuple(
+        example(shape, axis=axis, keepdims=keepdims)
+        for shape, axis in _EMPTY
+        for keepdims in (False, True)
+        if identity or 0 in _reduced(shape, axis=axis, keepdims=False)
+    )
+
+
+_EMPTY: list[tuple[Shape, tuple[int, ...]]] = [
+    ((0,), (0,)), ((0, 3), (0,)), ((0, 3), (1,)), ((3, 0), (0,)), ((3, 0), (1,)),
+    ((2, 0, 3), (0,)), ((2, 0, 3), (1,)), ((2, 0, 3), (0, 2)), ((5, 0, 0), (2,)),
+    ((5, 0, 0), (0,)), ((5, 0, 0), (1, 2)), ((0, 4, 2, 3), (1, 3)), ((0, 3), (0, 1)), ((0, 3), ()),
+]  # fmt: skip
+
+
 # ---- sum, mean, max -------------------------------------------------------------------
 
 
+def _sum_identity(e: Any, bound: BoundOp, inputs: Any) -> Any:
+    (x,) = inputs
+    axis = bound.attributes["axis"]
+    shape = bound.shape(x.shape)
+    if all(x.shape[a] == 1 for a in axis):
+        return e.reshape(x, shape)
+    cut = e.slice_of(x)
+    if cut is not None and cut.axis not in axis:  # the sum of a slice is a slice of the sum
+        total = e.apply("sum", cut.source, axis=axis, keepdims=True)
+        return e.reshape(e.slice(total, cut.axis, cut.start, cut.stop), shape)
+    return None
+
+
+def _mean_identity(e: Any, bound: BoundOp, inputs: Any) -> Any:
+    total = e.apply("sum", *inputs, **bound.attributes)
+    return e.apply("divide", total, e.constant(inputs[0].size / builtin_max(total.size, 1)))
+
+
 @declare(
+    numpy=("numpy.sum",),
+    arguments=over_axes,
+    identity=_sum_identity,
+    empty=_empty_reductions(identity=True),
     shape=_reduced,
     backward=lambda g, z, x, *, axis, keepdims: _spread(g, x, axis),
     examples=_reductions(),
 )
-def _sum(x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-    """z = Σ x over the axes."""
-    return np.sum(x, axis=axis, keepdims=keepdims)
-
-
-def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+def sum(x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     """z = Σ x over `axis`; kept as axes of size 1 with `keepdims`."""
-    x = operand("sum", x)
-    return _sum(x, axis=axes_of("sum", x, axis), keepdims=flag("sum", "keepdims", keepdims))
+    return np.sum(x, axis=axis, keepdims=keepdims)
 
 
 def _count(x: Any, axis: tuple[int, ...]) -> int:
@@ -90,21 +119,17 @@ def _count(x: Any, axis: tuple[int, ...]) -> int:
 
 
 @declare(
+    numpy=("numpy.mean",),
+    arguments=over_some,
+    identity=_mean_identity,
     shape=_reduced,
     backward=lambda g, z, x, *, axis, keepdims: _spread(g / float(_count(x, axis)), x, axis),
     examples=_reductions(),
+    empty=_empty_reductions(identity=False),
 )
-def _mean(x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-    """z = Σ x / n over the axes."""
-    return np.sum(x, axis=axis, keepdims=keepdims) / float(_count(x, axis))
-
-
-def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+def mean(x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     """z = Σ x / n over `axis`. Raises ShapeError if n = 0."""
-    x = operand("mean", x)
-    axes = axes_of("mean", x, axis)
-    _nonempty("mean", x, axes)
-    return _mean(x, axis=axes, keepdims=flag("mean", "keepdims", keepdims))
+    return np.sum(x, axis=axis, keepdims=keepdims) / float(_count(x, axis))
 
 
 def _max_backward(g: Any, z: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
@@ -115,26 +140,26 @@ def _max_backward(g: Any, z: Any, x: Any, *, axis: tuple[int, ...], keepdims: bo
     return where(winners, share, 0.0)
 
 
-@declare(shape=_reduced, backward=_max_backward, reads="z x", examples=_reductions())
-def _max(x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-    """z = max x over the axes."""
+@declare(
+    numpy=("numpy.max", "numpy.amax"),
+    arguments=over_some,
+    ulps=0.0,
+    shape=_reduced,
+    backward=_max_backward,
+    reads="z x",
+    examples=_reductions(),
+    empty=_empty_reductions(identity=False),
+)
+def max(x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    """z = max x over `axis`; ties share the gradient. Raises ShapeError if it is empty."""
     return np.max(x, axis=axis, keepdims=keepdims, initial=-np.inf)
 
 
-def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """z = max x over `axis`; ties share the gradient. Raises ShapeError if it is empty."""
-    x = operand("max", x)
-    axes = axes_of("max", x, axis)
-    _nonempty("max", x, axes)
-    return _max(x, axis=axes, keepdims=flag("max", "keepdims", keepdims))
-
-
+@numpy_name("numpy.min", "numpy.amin")
 def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """z = min x over `axis`; ties share the gradient. Raises ShapeError if it is empty."""
-    x = operand("min", x)
-    axes = axes_of("min", x, axis)
-    _nonempty("min", x, axes)
-    return -_max(-x, axis=axes, keepdims=flag("min", "keepdims", keepdims))
+    (x,), attributes = over_some("min", x, axis, keepdims)
+    return -max.normal(-x, **attributes)
 
 
 # ---- the softmax family ---------------------------------------------------------------
@@ -150,21 +175,25 @@ def _logsumexp_backward(g: Any, z: Any, x: Any, *, axis: tuple[int, ...], keepdi
     return _spread(g, x, axis) * exp(x - _spread(z, x, axis))
 
 
-@declare(shape=_reduced, backward=_logsumexp_backward, reads="z x", examples=_reductions())
-def _logsumexp(x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-    """z = ln Σ e^x over the axes, computed as m + ln Σ e^(x - m) with m = max x."""
+@declare(
+    arguments=over_some,
+    shape=_reduced,
+    backward=_logsumexp_backward,
+    reads="z x",
+    examples=_reductions(),
+    empty=_empty_reductions(identity=False),
+)
+def logsumexp(x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    """z = ln Σ e^x over `axis`, without overflow. Raises ShapeError if it is empty."""
     m = _finite_max(x, axis)
     with np.errstate(divide="ignore"):  # ln 0 = -inf is right where all x are -inf
         z = np.log(np.sum(np.exp(x - m), axis=axis, keepdims=True)) + m
     return z if keepdims else np.reshape(z, _reduced(x.shape, axis=axis, keepdims=False))
 
 
-def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """z = ln Σ e^x over `axis`, without overflow. Raises ShapeError if it is empty."""
-    x = operand("logsumexp", x)
-    axes = axes_of("logsumexp", x, axis)
-    _nonempty("logsumexp", x, axes)
-    return _logsumexp(x, axis=axes, keepdims=flag("logsumexp", "keepdims", keepdims))
+def _softmax_arguments(name: str, x: Any, axis: Axis = -1) -> Any:
+    x = operand(name, x)
+    return (x,), {"axis": some_axes_of(name, x, axis)}
 
 
 def _same(x: Shape, *, axis: tuple[int, ...]) -> Shape:
@@ -178,39 +207,45 @@ def _softmaxes() -> list[Example]:
     return [Example((Sample(shape, -4.0, 4.0),), {"axis": axis}) for shape, axis in cases]
 
 
+def _empty_softmaxes() -> tuple[Example, ...]:
+    return tuple(
+        example(shape, axis=axis)
+        for shape, axis in _EMPTY
+        if 0 in _reduced(shape, axis=axis, keepdims=False)
+    )
+
+
 def _softmax_backward(g: Any, z: Any, x: Any, *, axis: tuple[int, ...]) -> Any:
     return z * (g - sum(g * z, axis=axis, keepdims=True))
 
 
-@declare(shape=_same, backward=_softmax_backward, reads="z", examples=_softmaxes())
-def _softmax(x: Any, *, axis: tuple[int, ...]) -> Any:
-    """z = e^x / Σ e^x over the axes."""
+@declare(
+    arguments=_softmax_arguments,
+    shape=_same,
+    backward=_softmax_backward,
+    reads="z",
+    examples=_softmaxes(),
+    empty=_empty_softmaxes(),
+)
+def softmax(x: Any, *, axis: tuple[int, ...]) -> Any:
+    """z = e^x / Σ e^x over `axis`, without overflow."""
     e = np.exp(x - _finite_max(x, axis))
     return e / np.sum(e, axis=axis, keepdims=True)
-
-
-def softmax(x: Any, axis: Axis = -1) -> Any:
-    """z = e^x / Σ e^x over `axis`, without overflow."""
-    x = operand("softmax", x)
-    axes = axes_of("softmax", x, axis)
-    _nonempty("softmax", x, axes)
-    return _softmax(x, axis=axes)
 
 
 def _log_softmax_backward(g: Any, z: Any, x: Any, *, axis: tuple[int, ...]) -> Any:
     return g - exp(z) * sum(g, axis=axis, keepdims=True)
 
 
-@declare(shape=_same, backward=_log_softmax_backward, reads="z", examples=_softmaxes())
-def _log_softmax(x: Any, *, axis: tuple[int, ...]) -> Any:
-    """z = x - ln Σ e^x over the axes."""
+@declare(
+    arguments=_softmax_arguments,
+    shape=_same,
+    backward=_log_softmax_backward,
+    reads="z",
+    examples=_softmaxes(),
+    empty=_empty_softmaxes(),
+)
+def log_softmax(x: Any, *, axis: tuple[int, ...]) -> Any:
+    """z = x - ln Σ e^x over `axis`: the logarithm of :func:`softmax`, without overflow."""
     shifted = x - _finite_max(x, axis)
     return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))
-
-
-def log_softmax(x: Any, axis: Axis = -1) -> Any:
-    """z = x - ln Σ e^x over `axis`: the logarithm of :func:`softmax`, without overflow."""
-    x = operand("log_softmax", x)
-    axes = axes_of("log_softmax", x, axis)
-    _nonempty("log_softmax", x, axes)
-    return _log_softmax(x, axis=axes)

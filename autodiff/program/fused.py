@@ -4,7 +4,8 @@ They appear after all differentiation is done, and so have no gradients of their
 
 - ``product_add``: a matrix product computed onto something (see the pass `accumulate`).
 - ``_multiply_add``, ``_multiply_subtract``: c + x y and c - x y, element by element, rounded twice.
-- ``_tanh_slope`` and its like: the backward rule of an op as one op of what the rule reads.
+- ``_tanh_slope`` and its like: the backward rule of an op as one op of what the rule reads. They
+  follow from the records: such a rule is more than one op, of the gradient and one other value.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from autodiff.op import OPS, Op, broadcast_shape
+from autodiff.op import OPS, OUTPUT, BoundOp, Op, broadcast_shape
+from autodiff.operators import Operators
 
 __all__ = ["FUSED", "MULTIPLY_ADD", "MULTIPLY_SUBTRACT", "PRODUCT_ADD", "find_op", "slope"]
 
@@ -26,7 +28,6 @@ def _op(
     return Op(
         name=name,
         inputs=tuple(inputs),
-        shape=options.get("shape", broadcast),
         forward=forward,
         backward=(None,) * len(inputs),
         reads=frozenset(),
@@ -34,6 +35,7 @@ def _op(
         variadic=False,
         examples=(),
         formula=formula,
+        **{"shape": broadcast, **options},
     )
 
 
@@ -45,56 +47,82 @@ PRODUCT_ADD = _op(
     shape=lambda c, x, y, scale, *, sign: c,
 )
 
-MULTIPLY_ADD = _op("_multiply_add", ("c", "x", "y"), lambda c, x, y: c + x * y, "z = c + x y.")
+MULTIPLY_ADD = _op(
+    "_multiply_add", ("c", "x", "y"), lambda c, x, y: c + x * y, "z = c + x y.", ulps=0.5
+)
 
 MULTIPLY_SUBTRACT = _op(
-    "_multiply_subtract", ("c", "x", "y"), lambda c, x, y: c - x * y, "z = c - x y."
+    "_multiply_subtract", ("c", "x", "y"), lambda c, x, y: c - x * y, "z = c - x y.", ulps=0.5
 )
 
 FUSED: dict[str, Op] = {op.name: op for op in (PRODUCT_ADD, MULTIPLY_ADD, MULTIPLY_SUBTRACT)}
-"""Every op that only programs have, by its name."""
+"""The ops that only programs have, by name; slopes from when they are asked for."""
 
 
-# The backward rules of more than one op, by the operands that their kernels take.
-_SLOPES = {
-    "square": "gx",
-    "log1p": "gx",
-    "expm1": "gz",
-    "sqrt": "gz",
-    "sin": "gx",
-    "cos": "gx",
-    "tanh": "gz",
-    "sigmoid": "gz",
-    "softplus": "gx",
-    "relu": "gz",
-    "abs": "gx",
-}
+# ---- slopes -----------------------------------------------------------------------------
 
 
-def _slope(name: str, operands: str) -> Op:
-    rule = OPS[name].backward[0]
-    assert rule is not None
+class _Counted(Operators):
+    """An operand that counts the ops that are applied to it, and what they cost."""
+
+    shape = ()
+    __array_priority__ = 1.0
+    needs_gradient = False
+
+    def __init__(self) -> None:
+        self.n_ops = 0
+        self.cost = 0.0
+
+    def __autodiff_apply__(self, bound: BoundOp, inputs: Sequence[Any]) -> _Counted:
+        self.n_ops += 1
+        self.cost += bound.op.cost
+        return self
+
+
+def _make_slope(op: Op) -> Op | None:
+    """The backward rule of `op` as one op, if that is simpler than the ops it consists of."""
+    rule = op.backward[0]
+    if rule is None or not op.elementwise or op.attributes or len(op.inputs) != 1:
+        return None
+    if len(op.reads) != 1:
+        return None
+    (read,) = op.reads
+    counted = _Counted()
+    rule(counted, counted, counted)
+    if counted.n_ops < 2:
+        return None
 
     def forward(g: Any, value: Any) -> Any:
-        return rule(g, value if operands == "gz" else None, value if operands == "gx" else None)
+        return rule(g, *((value, None) if read == OUTPUT else (None, value)))
 
     return _op(
-        f"_{name}_slope",
-        tuple(operands),
+        f"_{op.name}_slope",
+        ("g", OUTPUT if read == OUTPUT else "x"),
         forward,
-        f"The gradient of {name}, of g and {operands[1]}.",
+        f"The gradient of {op.name}, of g and {read}.",
+        ulps=op.ulps,
+        cost=counted.cost,
     )
 
 
-FUSED.update({op.name: op for op in (_slope(*item) for item in _SLOPES.items())})
+_slopes: dict[Op, Op | None] = {}
 
 
-def slope(name: str) -> tuple[Op, str] | None:
-    """The backward rule of op `name` as one op, and its operands: "gx" or "gz"."""
-    operands = _SLOPES.get(name)
-    return None if operands is None else (FUSED[f"_{name}_slope"], operands)
+def slope(op: Op) -> tuple[Op, str] | None:
+    """The backward rule of `op` as one op, and its operands: "gx" or "gz"; None if there is none.
+
+    Whether there is a kernel for it is for the kernels' table to say.
+    """
+    if op not in _slopes:
+        made = _slopes[op] = _make_slope(op)
+        if made is not None:
+            FUSED[made.name] = made
+    found = _slopes[op]
+    return None if found is None else (found, "".join(found.inputs))
 
 
 def find_op(name: str) -> Op:
     """An op of the table, or one that only programs have."""
+    if name.startswith("_") and name not in FUSED:
+        slope(OPS[name.removeprefix("_").removesuffix("_slope")])
     return FUSED[name] if name in FUSED else OPS[name]

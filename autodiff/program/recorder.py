@@ -14,14 +14,14 @@ from typing import Any
 from autodiff.array import Array, Shape, as_float64
 from autodiff.errors import RecordingError, ShapeError
 from autodiff.graph.observer import current_observer
-from autodiff.op import OPS, BoundOp
+from autodiff.op import OPS, BoundOp, Op
 from autodiff.ops.rules import input_gradient
 from autodiff.program.fused import FUSED, slope
 from autodiff.program.ir import Builder, Value
 from autodiff.program.recorded import Recorded
 from autodiff.refusal import refusal
 
-__all__ = ["Recorder"]
+__all__ = ["Recorder", "has_kernel"]
 
 
 try:
@@ -30,6 +30,11 @@ except ImportError:  # programs are emulated then, by the rules
     _KERNELS: Collection[str] = OPS
 else:
     _KERNELS = frozenset(kernel_names())
+
+
+def has_kernel(op: Op) -> bool:
+    """Whether programs can have the op of the table: their loop computes it in C."""
+    return op.name in _KERNELS
 
 
 class Recorder:
@@ -101,7 +106,7 @@ class Recorder:
 
     def record(self, op: BoundOp, operands: Sequence[Recorded]) -> Recorded:
         """Write down one instruction. RecordingError if the op has no kernel."""
-        if op.name not in _KERNELS and op.name not in FUSED:
+        if not has_kernel(op.op) and FUSED.get(op.name) is not op.op:
             raise refusal(
                 RecordingError,
                 f"op {op.name!r} has no kernel in C and cannot be part of a compiled step",
@@ -125,7 +130,7 @@ class Recorder:
         """The instructions of the backward rules."""
         self.deriving = True
         g, z, *xs = (self.recorded(x) for x in (gradient, output, *inputs))
-        fused = slope(op.name)
+        fused = slope(op.op) if has_kernel(op.op) else None  # whose line in C has the slope too
         if fused is not None and needed[0]:
             slope_op, operands = fused
             gradients: list[Any] = [
@@ -138,3 +143,17 @@ class Recorder:
             ]
         self.deriving = False
         return gradients
+
+    def add_gradient(
+        self,
+        op: BoundOp,
+        position: int,
+        gradient: Any,
+        output: Any,
+        inputs: Sequence[Any],
+        total: Any,
+    ) -> Any:
+        """The instructions of the rule, and an addition."""
+        needed = [i == position for i in range(len(inputs))]
+        g = self.backward(op, gradient, output, inputs, needed)[position]
+        return total if g is None else self.forward(OPS["add"].bind(), (total, g))

@@ -8,20 +8,20 @@ import math
 import numpy as np
 import pytest
 from against_rules import compare, core, expected_gradients, reference
+from table import REDUCTIONS, over
 
-from autodiff.op import OPS
+from autodiff.op import OPS, Op
 
 
 @pytest.mark.parametrize("shape", [(5,), (2, 3), (2, 3, 4), (2, 1, 3, 4), (3, 17, 2, 9)])
-@pytest.mark.parametrize("name", ["sum", "mean", "max", "logsumexp", "softmax", "log_softmax"])
-def test_all_axes(name: str, shape: tuple[int, ...], isa: str, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("op", REDUCTIONS, ids=lambda op: op.name)
+def test_all_axes(op: Op, shape: tuple[int, ...], isa: str, rng: np.random.Generator) -> None:
     x = rng.normal(size=shape)
     x[x > 0.5] = 0.5  # ties
     for n in range(len(shape) + 1):
         for axis in itertools.combinations(range(len(shape)), n):
             for keepdims in (True, False):
-                attributes = {} if name.endswith("softmax") else {"keepdims": keepdims}
-                compare(OPS[name].bind(axis=axis, **attributes), (x,), rng)
+                compare(over(op, axis, keepdims), (x,), rng)
 
 
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0), (2, 0, 3)])
@@ -32,8 +32,7 @@ def test_empty_reductions(shape: tuple[int, ...], isa: str, rng: np.random.Gener
             compare(OPS["sum"].bind(axis=axis, keepdims=False), (x,), rng)
             empty = any(shape[i] == 0 for i in axis)
             for name in ("max", "logsumexp", "softmax"):
-                more = {} if name == "softmax" else {"keepdims": False}
-                bound = OPS[name].bind(axis=axis, **more)
+                bound = over(OPS[name], axis)
                 if empty and 0 not in np.delete(shape, axis):
                     with pytest.raises(ValueError, match="nothing to reduce"):
                         core.forward(bound, (x,))
@@ -50,8 +49,7 @@ def test_reductions_of_special_values(name: str, isa: str) -> None:
     ]  # fmt: skip
     x = np.array(rows)
     for axis, a in ((1, x), (0, x.T.copy())):
-        attributes = {} if name.endswith("softmax") else {"keepdims": False}
-        bound = OPS[name].bind(axis=(axis,), **attributes)
+        bound = over(OPS[name], (axis,))
         z = core.forward(bound, (a,))
         expected = reference.forward(bound, (a,))
         np.testing.assert_allclose(z, expected, rtol=1e-15, atol=1e-300)
@@ -80,5 +78,4 @@ def test_sums_are_as_accurate_as_pairwise_ones(
 def test_long_rows(isa: str, rng: np.random.Generator) -> None:
     x = rng.normal(size=(2, 1000))
     for name in ("softmax", "log_softmax", "logsumexp"):
-        attributes = {} if name.endswith("softmax") else {"keepdims": False}
-        compare(OPS[name].bind(axis=(1,), **attributes), (x,), rng)
+        compare(over(OPS[name], (1,)), (x,), rng)

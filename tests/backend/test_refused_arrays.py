@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from against_rules import EXAMPLES, core
+from against_rules import core
+from table import EXAMPLES
 
 from autodiff.op import OPS, Example, Op
 
@@ -92,6 +93,8 @@ def test_shapes_that_do_not_fit_are_not_read(
 def test_gradients_that_do_not_fit_are_not_read(
     op: Op, example: Example, rng: np.random.Generator
 ) -> None:
+    if op.name not in core.kernel_names():
+        pytest.skip("it is computed by its rules, which take what broadcasts")
     bound, inputs = op.bind(**example.attributes), example.draw(rng)
     z = core.forward(bound, inputs)
     wrong = np.zeros((z.size + 7,))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import table
 
 import autodiff
 from autodiff import Tensor
@@ -15,14 +16,13 @@ from autodiff.op import OPS, BoundOp
 core = pytest.importorskip("autodiff._core")
 reference = Reference()
 
-REDUCTIONS = ["sum", "mean", "max", "logsumexp", "softmax", "log_softmax"]
+REDUCTIONS = [op.name for op in table.REDUCTIONS]
 LENGTHS = [*range(1, 20), 23, 31, 32, 33, 40, 127, 128, 129, 130, 200]
 COUNTS = [1, 2, 3, 7, 8, 9, 15, 16, 17, 40, 67, 100]
 
 
 def over_rows(name: str) -> BoundOp:
-    attributes = {} if name.endswith("softmax") else {"keepdims": True}
-    return OPS[name].bind(axis=(1,), **attributes)
+    return table.over(OPS[name], (1,), keepdims=True)
 
 
 def values_and_gradients(bound: BoundOp, x: np.ndarray, g: np.ndarray) -> list[np.ndarray]:

@@ -1,8 +1,8 @@
 """Emitting instructions with the obvious simplifications: the ground the passes stand on.
 
 An :class:`Emitter` appends instructions like a builder, but first looks for an equal one, folds
-constants, and applies identities that need no thought (a slice of a concat is the part,
-a concat of neighbouring slices is the whole, a transpose of a transpose is nothing ...).
+constants, and applies the identities of the ops, which need no thought (a slice of a concat is the
+part, a concat of neighbouring slices is the whole, a transpose of a transpose is nothing ...).
 """
 
 from __future__ import annotations
@@ -85,9 +85,8 @@ class Emitter(Builder):
         """The value of `op` for these inputs, as cheaply as it is known."""
         if self.plain:
             return super().emit(op, inputs, label, old)
-        rule = _IDENTITIES.get(op.name)
-        if rule is not None:
-            known = rule(self, op, inputs)
+        if op.op.identity is not None:
+            known: Value | None = op.op.identity(self, op, inputs)
             if known is not None:
                 known.label = known.label or label
                 return known
@@ -121,7 +120,10 @@ class Emitter(Builder):
             return None
         return self.constant(_execute(op, [a for a in arrays if a is not None]))
 
-    # ---- short forms ------------------------------------------------------------------
+    # ---- for the identities of ops ----------------------------------------------------
+
+    is_constant = staticmethod(is_constant)
+    slice_of = staticmethod(slice_of)
 
     def apply(self, name: str, *inputs: Value, **attributes: Any) -> Value:
         """Emit an op of the table by its name."""
@@ -214,181 +216,3 @@ def substitute(program: Program, new: dict[Value, Value]) -> Program:
                 done[value] = emitter.emit(value.producer.op, inputs, value.label, value.producer)
                 stack.pop()
     return program.replaced(emitter.instructions, done).in_order()
-
-
-# ---- identities: (emitter, op, inputs) -> what is already known, or None ----------------
-
-
-def _add(e: Emitter, op: BoundOp, inputs: Sequence[Value]) -> Value | None:
-    x, y = inputs
-    if is_constant(y, 0.0) and len(y.shape) <= len(x.shape) and y.size <= 1:
-        return x
-    if is_constant(x, 0.0) and len(x.shape) <= len(y.shape) and x.size <= 1:
-        return y
-    return None
-
-
-def _subtract(e: Emitter, op: BoundOp, inputs: Sequence[Value]) -> Value | None:
-    x, y = inputs
-    return x if is_constant(y, 0.0) and y.shape == () else None
-
-
-def _multiply(e: Emitter, op: BoundOp, inputs: Sequence[Value]) -> Value | None:
-    x, y = inputs
-    shape = op.shape(x.shape, y.shape)
-    if is_constant(y, 1.0) and x.shape == shape:
-        return x
-    if is_constant(x, 1.0) and y.shape == shape:
-        return y
-    return None
-
-
-def _divide(e: Emitter, op: BoundOp, inputs: Sequence[Value]) -> Value | None:
-    x, y = inputs
-    return x if is_constant(y, 1.0) and y.shape == () else None
-
-
-def _negative(e: Emitter, op: BoundOp, inputs: Sequence[Value]) -> Value | None:
-    return inputs[0].inputs[0] if inputs[0].op == "negative" else None
-
-
-def _stop_gradient(e: Emitter, op: BoundOp, inputs: Sequence[Value]) -> Value | None:
-    return inputs[0]
-
-
-def _reshape(e: Emitter, op: BoundOp, inputs: Sequence[Value]) -> Value | None:
-    (x,) = inputs
-    if op.attributes["shape"] == x.shape:
-        return x
-    if x.op == "reshape":
-        return e.reshape(x.inputs[0], op.attributes["shape"])
-    return None
-
-
-def _transpose(e: Emitter, op: BoundOp, inputs: Sequence[Value]) -> Value | None:
-    (x,) = inputs
-    axes = op.attributes["axes"]
-    if axes == tuple(range(len(axes))):
-        return x
-    if x.op == "transpose":
-        inner = x.attribute("axes")
-        return e.apply("transpose", x.inputs[0], axes=tuple(inner[a] for a in axes))
-    return None
-
-
-def _sum(e: Emitter, op: BoundOp, inputs: Sequence[Value]) -> Value | None:
-    (x,) = inputs
-    axis = op.attributes["axis"]
-    shape = op.shape(x.shape)
-    if all(x.shape[a] == 1 for a in axis):
-        return e.reshape(x, shape)
-    cut = slice_of(x)
-    if cut is not None and cut.axis not in axis:  # the sum of a slice is a slice of the sum
-        total = e.apply("sum", cut.source, axis=axis, keepdims=True)
-        return e.reshape(e.slice(total, cut.axis, cut.start, cut.stop), shape)
-    return None
-
-
-def _mean(e: Emitter, op: BoundOp, inputs: Sequence[Value]) -> Value | None:
-    total = e.apply("sum", *inputs, **op.attributes)
-    return e.apply("divide", total, e.constant(inputs[0].size / max(total.size, 1)))
-
-
-def _getitem(e: Emitter, op: BoundOp, inputs: Sequence[Value]) -> Value | None:
-    (x,) = inputs
-    index = op.attributes["index"]
-    if x.op == "concat" and len(index) == len(x.shape):
-        axis = x.attribute("axis")
-        item = index[axis]
-        if isinstance(item, tuple) and item[2] == 1:
-            offset = 0
-            for part in x.inputs:
-                size = part.shape[axis]
-                if offset <= item[0] and item[1] <= offset + size:
-                    inner = (item[0] - offset, item[1] - offset, 1)
-                    rest = (*index[:axis], inner, *index[axis + 1 :])
-                    if rest == tuple((0, n, 1) for n in part.shape):
-                        return part
-                    return e.apply("getitem", part, index=rest)
-                offset += size
-    cut = slice_of(x)
-    if cut is not None and len(index) == len(x.shape) and isinstance(index[cut.axis], tuple):
-        start, stop, step = index[cut.axis]
-        if step == 1:
-            inner = (start + cut.start, stop + cut.start, 1)
-            rest = (*index[: cut.axis], inner, *index[cut.axis + 1 :])
-            return e.apply("getitem", cut.source, index=rest)
-    return None
-
-
-def _concat(e: Emitter, op: BoundOp, inputs: Sequence[Value]) -> Value | None:
-    axis = op.attributes["axis"]
-    if any(x.op == "concat" and x.attribute("axis") == axis for x in inputs):
-        flat: list[Value] = []
-        for x in inputs:
-            flat.extend(x.inputs if x.op == "concat" and x.attribute("axis") == axis else [x])
-        return e.concat(flat, axis)
-    if len(inputs) == 1:
-        return inputs[0]
-    cuts = [slice_of(x) for x in inputs]
-    first, last = cuts[0], cuts[-1]
-    if first is not None and last is not None and first.axis == axis:
-        here = first.start
-        for cut in cuts:
-            if (
-                cut is None
-                or cut.source is not first.source
-                or cut.axis != axis
-                or cut.start != here
-            ):
-                break
-            here = cut.stop
-        else:  # neighbours: the whole, or one longer slice
-            if here - first.start == first.source.shape[axis]:
-                return first.source
-            return e.slice(first.source, axis, first.start, here)
-    if len(inputs[0].shape) == 2 and all(x.op == "transpose" for x in inputs):
-        return e.transpose(e.concat([x.inputs[0] for x in inputs], 1 - axis))
-    return _concat_across(e, inputs, axis)
-
-
-def _concat_across(e: Emitter, inputs: Sequence[Value], axis: int) -> Value | None:
-    """Parts number k of concats along the other axis are a slice of the concats' concat."""
-    if len(inputs[0].shape) != 2:
-        return None
-    for whole, offset in e.part_of.get(inputs[0], ()):
-        other = whole.attribute("axis")
-        if other == axis:
-            continue
-        wholes = []
-        for x in inputs:
-            found = [
-                w
-                for w, o in e.part_of.get(x, ())
-                if o == offset
-                and w.attribute("axis") == other
-                and w.shape[other] == whole.shape[other]
-            ]
-            if not found:
-                break
-            wholes.append(found[0])
-        else:
-            joined = e.concat(wholes, axis)
-            return e.slice(joined, other, offset, offset + inputs[0].shape[other])
-    return None
-
-
-_IDENTITIES: dict[str, Callable[[Emitter, BoundOp, Sequence[Value]], Value | None]] = {
-    "add": _add,
-    "subtract": _subtract,
-    "multiply": _multiply,
-    "divide": _divide,
-    "negative": _negative,
-    "stop_gradient": _stop_gradient,
-    "reshape": _reshape,
-    "transpose": _transpose,
-    "sum": _sum,
-    "mean": _mean,
-    "getitem": _getitem,
-    "concat": _concat,
-}

@@ -1,0 +1,93 @@
+"""Functions of NumPy's that are no ops here, but can be said with ops; users do not call these.
+
+Parameters are named as NumPy's are. The ops themselves, and functions of this package that mean
+what one of NumPy's means, say so where they are declared.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from autodiff.declare import numpy_name
+from autodiff.ops.arguments import axes_of
+from autodiff.ops.elementwise import divide, greater, greater_equal, where
+from autodiff.ops.parts import concat, split
+from autodiff.ops.shape import reshape
+from autodiff.refusal import without_op
+
+__all__: list[str] = []
+
+
+@numpy_name("numpy.positive")
+def _positive(x: Any) -> Any:
+    return x
+
+
+@numpy_name("numpy.reciprocal")
+def _reciprocal(x: Any) -> Any:
+    return divide(1.0, x)
+
+
+@numpy_name("numpy.less")
+def _less(x: Any, y: Any) -> Any:
+    return greater(y, x)
+
+
+@numpy_name("numpy.less_equal")
+def _less_equal(x: Any, y: Any) -> Any:
+    return greater_equal(y, x)
+
+
+@numpy_name("numpy.where")
+def _where(condition: Any, x: Any = None, y: Any = None) -> Any:
+    if x is None or y is None:
+        raise without_op("np.where of a condition alone")
+    return where(condition, x, y)
+
+
+@numpy_name("numpy.concatenate")
+def _concatenate(arrays: Any, axis: Any = 0) -> Any:
+    if axis is None:
+        return concat([reshape(x, -1) for x in arrays], 0)
+    return concat(arrays, axis)
+
+
+@numpy_name("numpy.split")
+def _split(ary: Any, indices_or_sections: Any, axis: Any = 0) -> list[Any]:
+    return split(ary, indices_or_sections, axis)
+
+
+@numpy_name("numpy.ravel")
+def _ravel(a: Any) -> Any:
+    return reshape(a, -1)
+
+
+# ---- what depends on the shape alone ----------------------------------------------------
+
+
+@numpy_name("numpy.zeros_like")
+def _zeros_like(a: Any) -> Any:
+    return np.zeros(a.shape)
+
+
+@numpy_name("numpy.ones_like")
+def _ones_like(a: Any) -> Any:
+    return np.ones(a.shape)
+
+
+@numpy_name("numpy.shape")
+def _shape(a: Any) -> Any:
+    return a.shape
+
+
+@numpy_name("numpy.ndim")
+def _ndim(a: Any) -> int:
+    return len(a.shape)
+
+
+@numpy_name("numpy.size")
+def _size(a: Any, axis: Any = None) -> int:
+    return math.prod(a.shape[i] for i in axes_of("np.size", a, axis))

@@ -1,0 +1,87 @@
+"""What generic tests take from the table of ops: whoever declares an op is tested by them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+import autodiff.ops  # noqa: F401
+from autodiff.op import OPS, BoundOp, Op
+
+__all__ = [
+    "ELEMENTWISE",
+    "EXAMPLES",
+    "OF_THE_LIBRARY",
+    "REDUCTIONS",
+    "apart",
+    "compiles",
+    "drawn",
+    "is_exact",
+    "over",
+    "variants",
+]
+
+OF_THE_LIBRARY = [op for op in OPS.values() if op.forward.__module__.startswith("autodiff.")]
+ELEMENTWISE = [op for op in OPS.values() if op.elementwise]
+REDUCTIONS = [op for op in OPS.values() if "axis" in op.attributes and not op.moves]
+"""What works along axes: sums and their like, and those that keep the shape, as softmax."""
+
+EXAMPLES = [
+    pytest.param(op, example, id=f"{name}-{i}")
+    for name, op in OPS.items()
+    for i, example in enumerate(op.examples)
+]
+
+
+def compiles(op: Op) -> bool:
+    """Whether a compiled step can have the op: there is a kernel for it."""
+    from autodiff.program.recorder import has_kernel
+
+    return has_kernel(op)
+
+
+def variants(op: Op) -> list[BoundOp]:
+    """The op with the attributes of each of its examples."""
+    bound = [op.bind(**example.attributes) for example in op.examples]
+    return list({b.key(): b for b in bound}.values())
+
+
+def over(op: Op, axis: tuple[int, ...], keepdims: bool = False) -> BoundOp:
+    """A reduction over these axes."""
+    return op.bind(axis=axis, **({"keepdims": keepdims} if "keepdims" in op.attributes else {}))
+
+
+def drawn(op: Op, shapes: Sequence[tuple[int, ...]], rng: np.random.Generator) -> list[np.ndarray]:
+    """Inputs of these shapes, from all of the op's domain; choices and numbers as in its examples.
+
+    The last shapes may be left out: they are the first one.
+    """
+    arrays = []
+    for i, sample in enumerate(op.examples[0].samples):
+        shape = shapes[i] if i < len(shapes) else shapes[0]
+        if sample.kind in ("boolean", "integer"):
+            arrays.append(dataclasses.replace(sample, shape=shape).draw(rng))
+            continue
+        x = np.asarray(rng.normal(size=shape) * 3.0)
+        low, high = op.domain[i] if op.domain else (-np.inf, np.inf)
+        if np.isfinite([low, high]).all():
+            x = low + (high - low) * (0.5 + 0.5 * np.tanh(x))
+        elif np.isfinite(low):
+            x = low + np.abs(x - low)
+        elif np.isfinite(high):
+            x = high - np.abs(x - high)
+        arrays.append(np.asarray(x))
+    return arrays
+
+
+def is_exact(op: Op) -> bool:
+    """Whether all back ends give the same bits."""
+    return op.ulps <= 0.5
+
+
+def apart(op: Op) -> float:
+    """How far two back ends may be apart in an elementwise op, forward or backward, in ulp."""
+    return 0.0 if is_exact(op) else max(4.0, 2.0 * op.ulps)
