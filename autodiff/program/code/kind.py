@@ -19,6 +19,8 @@ from autodiff.program.ir import Instruction, Value
 from autodiff.program.plan.layout import Layout
 
 if TYPE_CHECKING:
+    from typing_extensions import dataclass_transform
+
     from autodiff.program.code.flat import Meaning
     from autodiff.program.code.lowering import Lowering
     from autodiff.program.code.machine import Machine
@@ -154,6 +156,14 @@ _ELEMENTWISE: list[type[Kind]] = []
 KindT = TypeVar("KindT", bound=type[Kind])
 
 
+if not TYPE_CHECKING:  # (of Python 3.11)
+
+    def dataclass_transform(**_: Any) -> Any:
+        """Tell type checkers that a decorator makes dataclasses."""
+        return lambda decorator: decorator
+
+
+@dataclass_transform(frozen_default=True)
 def instruction_kind(cls: KindT) -> KindT:
     """Make a kind of a class: a frozen record in the table.
 

@@ -11,7 +11,7 @@ from autodiff.graph.node import Tensor
 from autodiff.program.code.emulate import Emulator
 from autodiff.program.code.flat import Code
 
-__all__ = ["Executor", "load", "without_collection"]
+__all__ = ["Executor", "load", "program_of", "without_collection"]
 
 ResultT = TypeVar("ResultT")
 
@@ -74,8 +74,15 @@ def load(code: Code, tensors: Sequence[Tensor] = (), *, beside: Executor | None 
                 tensor._lock.join(first)
 
     forks.holding(_loading, share)
+    return program_of(code, first)
+
+
+def program_of(code: Code, lock: Any = None) -> Executor:
+    """The executor in C of `code`, with this lock or one of its own."""
+    from autodiff import _core
+
     return _core.Program(
-        code.arena_size, code.arguments, code.buffers, tuples(code), code.results, first
+        code.arena_size, code.arguments, code.buffers, tuples(code), code.results, lock
     )
 
 

@@ -1,7 +1,7 @@
 """From placed values and scheduled steps to the flat code that the executor takes.
 
-Which values need memory, and for how long, is decided here; what instructions look like, their kinds
-decide (:mod:`autodiff.program.code.kinds`).
+Which values need memory, and for how long, is decided here; what instructions look like, their
+kinds decide (:mod:`autodiff.program.code.kinds`).
 """
 
 from __future__ import annotations

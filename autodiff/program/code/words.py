@@ -82,7 +82,7 @@ Encoder = Callable[[Any, _Names], tuple[int, ...]]
 
 
 @functools.cache
-def _encoder(kind: type[Kind]) -> Encoder:
+def _encoder(kind: Any) -> Encoder:
     words = ", ".join(_words_of(hint, f"r.{name}") for name, hint in _fields(kind))
     names = {"bits": _bits, "chain": chain.from_iterable, "nowhere": _NOWHERE}
     return eval(f"lambda r, names: ({words},)", names)  # type: ignore[no-any-return]
@@ -129,12 +129,12 @@ def _item_of(hint: Any) -> Any:
 
 
 @functools.cache
-def _fields(record: type[Any]) -> list[tuple[str, Any]]:
+def _fields(record: Any) -> list[tuple[str, Any]]:
     """Names and types of the fields of a kind, or of a named tuple."""
     hints = typing.get_type_hints(record)
     if dataclasses.is_dataclass(record):
         return [(f.name, hints[f.name]) for f in dataclasses.fields(record)]
-    return [(name, hints[name]) for name in record._fields]  # type: ignore[attr-defined]
+    return [(name, hints[name]) for name in record._fields]
 
 
 # ---- decoding ----
