@@ -48,7 +48,7 @@ def to_words(code: Code) -> Words:
         body += (len(shape), *shape)
     body += len(code.buffers), len(code.instructions)
     for instruction in code.instructions:
-        kind = type(instruction)
+        kind: Any = type(instruction)
         number = names[kind.name]
         words = _encoder(kind)(instruction, names)
         body += number, len(words), *words
@@ -191,12 +191,12 @@ class _Reader:
 
     def instruction(self) -> Kind:
         name = self.name()
-        kind = KINDS.get(name)
+        kind: Any = KINDS.get(name)
         if kind is None:
             self.fail(f"there is no kind {name!r}")
         length = self.count()
         end = self.at + length
-        made = kind(*[self.read(hint) for _, hint in _fields(kind)])
+        made: Kind = kind(*[self.read(hint) for _, hint in _fields(kind)])
         if self.at != end:
             self.fail(f"{name} has {length} words, it must have {length + self.at - end}")
         return made
