@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     from autodiff.program.code.lowering import Lowering
     from autodiff.program.code.machine import Machine
 
-__all__ = ["KINDS", "Emitter", "Kind", "Operand", "Places", "instruction_kind", "kind_of"]
+__all__ = [
+    "KINDS",
+    "Emitter",
+    "Kind",
+    "Operand",
+    "Places",
+    "has_own_kind",
+    "instruction_kind",
+    "kind_of",
+]
 
 
 class Operand(NamedTuple):
@@ -181,6 +190,11 @@ def instruction_kind(cls: KindT) -> KindT:
     if made.elementwise:
         _ELEMENTWISE.append(made)
     return made
+
+
+def has_own_kind(op: Op) -> bool:
+    """Whether a kind names this op."""
+    return op.name in _BY_OP
 
 
 def kind_of(op: Op) -> type[Kind] | None:
