@@ -1,0 +1,44 @@
+"""Flat code: instructions over operands, and what the program meant by each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from autodiff.array import Array, Shape
+from autodiff.program.code.kind import Kind, Operand
+from autodiff.program.ir import Instruction
+
+__all__ = ["Code", "Meaning"]
+
+
+@dataclass(slots=True)
+class Meaning:
+    """The instructions of the program that one instruction of the code carries out.
+
+    sources : one for each application of a map, else a single one; None for a copy.
+    start : the element of their outputs, row by row, with which a map begins.
+    """
+
+    sources: Sequence[Instruction | None]
+    start: int = 0
+
+
+@dataclass
+class Code:
+    """What the executor loads.
+
+    arguments : shapes. buffers : arrays that the code refers to, in the order of their spaces.
+    labels : for each instruction, what it computes, for listings and profiles. results : pairs of
+    operand and shape. names : of the buffers that are tensors, by number. meanings : for each
+    instruction, what :mod:`autodiff.program.code.verify` holds it to.
+    """
+
+    arena_size: int = 0
+    arguments: list[Shape] = field(default_factory=list)
+    buffers: list[Array] = field(default_factory=list)
+    instructions: list[Kind] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    results: list[tuple[Operand, Shape]] = field(default_factory=list)
+    names: dict[int, str] = field(default_factory=dict)
+    meanings: list[Meaning] = field(default_factory=list)
