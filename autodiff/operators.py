@@ -110,7 +110,7 @@ class Operators(Protocols):
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Any]:
-        return (self[i] for i in range(len(self)))
+        return (ops.getitem(self, i) for i in range(len(self)))
 
     @property
     def ndim(self) -> int:
