@@ -58,7 +58,10 @@ def of_one(bound: BoundOp, x: Any) -> Any:
             shape = _shape(bound, shape)
         except ShapeError:
             return None
-    frame = _frame(2)
+    try:
+        frame = _frame(2)
+    except ValueError:  # nobody of Python's has called
+        frame = _frame(0)
     if frame.f_code.co_filename not in USER_FILES:
         frame = users(frame)
     node = _new(_Node)
@@ -71,7 +74,10 @@ def of_two(bound: BoundOp, x: Any, y: Any) -> Any:
     """The node of an op of two inputs; called by what the user has called."""
     if _observer() is not None:
         return None
-    frame = _frame(2)
+    try:
+        frame = _frame(2)
+    except ValueError:  # nobody of Python's has called
+        frame = _frame(0)
     if frame.f_code.co_filename not in USER_FILES:
         frame = users(frame)
     code, instruction = frame.f_code, frame.f_lasti
@@ -104,7 +110,10 @@ def of_several(bound: BoundOp, inputs: Sequence[Any]) -> Any:
     """The node of any op."""
     if _observer() is not None:
         return None
-    frame = _frame(2)
+    try:
+        frame = _frame(2)
+    except ValueError:  # nobody of Python's has called
+        frame = _frame(0)
     if frame.f_code.co_filename not in USER_FILES:
         frame = users(frame)
     code, instruction = frame.f_code, frame.f_lasti
