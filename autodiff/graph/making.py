@@ -23,6 +23,7 @@ from autodiff.op import BoundOp
 
 __all__ = ["needed_of", "register"]
 
+# A call less, or an attribute less to look up, for each node that is made.
 _observer = in_force.get
 _frame = sys._getframe
 _new: Any = object.__new__
@@ -33,7 +34,8 @@ _NODES: set[type] = set()
 _EXACT = 2**53  # integers below are floats, too
 _numbers: dict[float, Array] = {}
 _shapes: dict[tuple[BoundOp, tuple[Shape, ...]], Shape] = {}
-_MANY, _FEW = 1000, 4
+_MANY = 1000  # numbers and shapes that are kept
+_FEW = 4  # shapes that are looked up together
 
 
 def register(node: type[State], tensor: type[TensorState]) -> None:
