@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from autodiff.program.ir import VIEWS, Value
+from autodiff.program.ir import Value
 
 if TYPE_CHECKING:
     from autodiff.program.recording import Recording
@@ -20,8 +20,7 @@ digraph program {
     margin="0.1,0.04", height=0.3];
   edge [fontname="Helvetica", fontsize=9, color="#555555", arrowsize=0.6];
 """
-_COLOURS = {"run": "#ffffff", "gemm": "#d6e6f5"}
-_OTHER, _GIVEN = "#fff3d6", "#eeeeee"
+_GIVEN = "#eeeeee"
 
 
 def program_dot(recording: Recording) -> str:
@@ -42,9 +41,8 @@ def program_dot(recording: Recording) -> str:
     for number, (instruction, meaning) in enumerate(
         zip(code.instructions, code.meanings, strict=True)
     ):
-        label = _quoted(_title(instruction), code.labels[number])
-        colour = _COLOURS.get(instruction[0], _OTHER)
-        lines.append(f'  i{number} [label={label}, fillcolor="{colour}"];\n')
+        label = _quoted(instruction.title(), code.labels[number])
+        lines.append(f'  i{number} [label={label}, fillcolor="{instruction.colour}"];\n')
         for source in meaning.sources:
             for x in _origins(source.inputs if source is not None else ()):
                 if x in made_by:
@@ -71,22 +69,10 @@ def _origins(values: Any) -> Iterator[Value]:
     stack = list(values)
     while stack:
         x = stack.pop()
-        if x.op in VIEWS:
+        if x.producer is not None and x.producer.op.op.view:
             stack.extend(x.inputs)
         else:
             yield x
-
-
-def _title(instruction: tuple[Any, ...]) -> str:
-    name = instruction[0]
-    if name == "run":
-        ops = dict.fromkeys(m[0].strip("_") for m in instruction[3])
-        shown = ", ".join(list(ops)[:4]) + (", …" if len(ops) > 4 else "")
-        return f"run {list(instruction[1])}, {len(instruction[3])} ops: {shown}"
-    if name == "gemm":
-        m, n, k = instruction[3:6]
-        return f"gemm {m}×{k} · {k}×{n}"
-    return str(name)
 
 
 def _quoted(*lines: str) -> str:

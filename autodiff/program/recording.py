@@ -12,8 +12,9 @@ from autodiff.errors import AutodiffError, IndexRangeError, RecordingError
 from autodiff.graph import clock
 from autodiff.graph.memory import settle_written
 from autodiff.graph.node import Node
+from autodiff.program.code.flat import Code
 from autodiff.program.code.load import Executor, load, without_collection
-from autodiff.program.code.lower import Code, lower
+from autodiff.program.code.lower import lower
 from autodiff.program.code.verify import verify_code
 from autodiff.program.difference import difference
 from autodiff.program.ir import Program
@@ -124,7 +125,7 @@ class Recording:
         number = getattr(error, "instruction", None)
         if number is None:
             return IndexRangeError(str(error))
-        name, label = code.instructions[number][0], code.labels[number]
+        name, label = code.instructions[number].name, code.labels[number]
         node = f", node {label!r}" if label else ""
         return IndexRangeError(f"{name}: {error}{node}")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
+from typing import TYPE_CHECKING
 
-from autodiff.program.code.lower import Code
-from autodiff.program.ir import VIEWS, Program
+from autodiff.program.code.flat import Code
+from autodiff.program.code.kind import Operand
+from autodiff.program.ir import Program
 
 if TYPE_CHECKING:
     from autodiff.program.recording import Recording
@@ -29,52 +31,23 @@ def listing(recording: Recording) -> str:
 
 
 def _kernel_calls(program: Program) -> int:
-    return sum(i.op.name not in VIEWS for i in program.instructions)
+    return sum(not i.op.op.view for i in program.instructions)
 
 
 def _bytes(program: Program) -> int:
-    return sum(8 * i.output.size for i in program.instructions if i.op.name not in VIEWS)
+    return sum(8 * i.output.size for i in program.instructions if not i.op.op.view)
 
 
 def instruction_lines(code: Code) -> list[str]:
     """One line for each instruction of the code."""
+    place = functools.partial(_place, code)
     return [
-        f"{_text(instruction, code)}{'  # ' + label if label else ''}"
+        f"{instruction.text(place)}{'  # ' + label if label else ''}"
         for instruction, label in zip(code.instructions, code.labels, strict=True)
     ]
 
 
-def _text(instruction: tuple[Any, ...], code: Code) -> str:
-    name, *p = instruction
-    if name == "run":
-        shape, operands, micro = p
-        places = [_place(operand[0], code) for operand in operands]
-        parts = [
-            f"{_ref(z, places)} = {op}({', '.join(_ref(x, places) for x in xs if x is not None)})"
-            for op, *xs, z in micro
-        ]
-        return f"run {list(shape)}: {'; '.join(parts)}"
-    if name == "copy":
-        shape, x, _, z, _ = p
-        return f"copy {list(shape)}: {_place(z, code)} = {_place(x, code)}"
-    if name == "gemm":
-        ta, tb, m, n, k, (alpha, scale), a, _, b, _, beta, c, _, stack, *_ = p
-        product = f"{_place(a, code)}{chr(39) * ta} · {_place(b, code)}{chr(39) * tb}"
-        factor = "" if alpha == 1.0 else f"{alpha:g} "
-        factor += "" if scale is None else f"{_place(scale, code)} "
-        times = f"{list(stack)} × " if stack else ""
-        sign = "+=" if beta == 1.0 else "="
-        return f"gemm {times}[{m}×{k}]·[{k}×{n}]: {_place(c, code)} {sign} {factor}{product}"
-    numbers = [str(x) for x in p if not isinstance(x, tuple)]
-    *inputs, output = [_place(x, code) for x in p if isinstance(x, tuple)]
-    return f"{name} {'×'.join(numbers)}: {output} = {name}({', '.join(inputs)})"
-
-
-def _ref(number: int, places: list[str]) -> str:
-    return places[number] if number >= 0 else f"r{~number}"
-
-
-def _place(operand: tuple[int, int], code: Code) -> str:
+def _place(code: Code, operand: Operand) -> str:
     space, offset = operand
     if space == 0:
         return f"@{offset}"

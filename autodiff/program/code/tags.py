@@ -14,17 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autodiff.array import Shape
-from autodiff.ops.index import to_numpy
 from autodiff.program.ir import Program, Value
 
-__all__ = ["NOTHING", "Memory", "TaggedValues", "Tags"]
+__all__ = ["FEW", "NOTHING", "Memory", "Row", "TaggedValues", "Tags"]
 
 Tags: TypeAlias = NDArray[Any]  # int32 or int64
+Row: TypeAlias = "bytes | Tags"  # tags one after the other: bytes if they are few
 
 NOTHING = -1  # the tag of memory that nothing has written, or that was spoilt
-_MOVES = frozenset(
-    {"reshape", "transpose", "broadcast_to", "getitem", "concat", "stop_gradient", "scatter_slice"}
-)
+SPOILT = -2  # to see who else looks at a place
+FEW = 1024
 
 
 class TaggedValues:
@@ -38,19 +37,20 @@ class TaggedValues:
         self.numbers: dict[bytes, int] = {}  # tags of scalar constants, by their bits
         self.leaves: dict[int, Value] = {}  # states and constants, by their buffers
         self.count = 0
+        self.scalar(0.0)  # tag 0, so that rules that put zeros say so with tags, too
         for x in program.arguments:
             self._own(x)
         for instruction in program.instructions:
             self._give(instruction.inputs)
-            if instruction.op.name not in _MOVES:
+            if not instruction.op.op.moves:
                 self._own(instruction.output)
         self._give(program.outputs)
         self._give(state for state, _ in program.writes)
-        self.zero = self.scalar(0.0)
         self.dtype = np.dtype(np.int32 if self.count < 2**30 else np.int64)
         self.all: Tags = np.arange(self.count + 2**16, dtype=self.dtype)
+        self._spoilt = np.full(FEW, SPOILT, self.dtype).tobytes()
         self.tags: dict[Value, Tags] = {}
-        self.flats: dict[tuple[Value, Shape], Tags] = {}
+        self.flats: dict[tuple[Value, Shape], Row] = {}
 
     def _give(self, values: Iterable[Value]) -> None:
         for x in values:
@@ -110,32 +110,30 @@ class TaggedValues:
         return self.tags[value]
 
     def _move(self, value: Value, inputs: list[Tags]) -> Tags:
-        name, x = value.op, inputs[0]
-        if name == "reshape":
-            return x.reshape(value.shape)
-        if name == "transpose":
-            return x.transpose(value.attribute("axes"))
-        if name == "broadcast_to":
-            return np.broadcast_to(x, value.shape)
-        if name == "getitem":
-            return np.asarray(x[to_numpy(value.attribute("index"))])
-        if name == "concat":
-            return np.concatenate(inputs, axis=value.attribute("axis"))
-        if name == "scatter_slice":
-            z: Tags = np.full(value.shape, self.zero, self.dtype)
-            z[to_numpy(value.attribute("index"))] = x
-            return z
-        assert name == "stop_gradient"
-        return x
+        """The op's own rule, applied to tags: it computes nothing."""
+        assert value.producer is not None
+        return np.asarray(value.producer.op.forward(inputs)).astype(self.dtype, copy=False)
 
-    def flat(self, x: Value, shape: Shape) -> Tags:
+    def row(self, tags: Tags) -> Row:
+        """An array of tags, row by row."""
+        return tags.tobytes() if tags.size <= FEW else tags.reshape(-1)
+
+    def array(self, row: Row) -> Tags:
+        """A row as an array."""
+        return np.frombuffer(row, self.dtype) if isinstance(row, bytes) else row
+
+    def spoilt(self, size: int) -> Row:
+        """A row of a tag that nothing else has."""
+        if size > FEW:
+            return np.full(size, SPOILT, self.dtype)
+        return self._spoilt[: size * self.dtype.itemsize]
+
+    def flat(self, x: Value, shape: Shape) -> Row:
         """The tags of a value repeated to a shape, row by row."""
-        tags = self.of(x)
-        if x.shape == shape and tags.flags.c_contiguous:
-            return tags.reshape(-1)
         found = self.flats.get((x, shape))
         if found is None:
-            found = np.broadcast_to(tags, shape).reshape(-1)
+            tags = self.of(x)
+            found = self.row(tags if x.shape == shape else np.broadcast_to(tags, shape))
             self.flats[x, shape] = found
         return found
 
@@ -152,11 +150,24 @@ class TaggedValues:
 
 
 class Memory:
-    """One space: its tags; `fresh` until something is written."""
+    """One space: its tags; `fresh` until something is written.
 
-    __slots__ = ("fresh", "tags", "writable")
+    bytes : the same memory as bytes, once something may have been written.
+    rows : what was read, while it is fresh: by offset, length and stride.
+    """
+
+    __slots__ = ("bytes", "fresh", "rows", "tags", "writable")
 
     def __init__(self, tags: Tags, writable: bool) -> None:
         self.tags = tags
         self.writable = writable
         self.fresh = True
+        self.bytes: bytearray | None = None
+        self.rows: dict[tuple[int, int, int], Row] = {}
+
+    def begin(self) -> None:
+        """Make room of its own, for something is about to be written."""
+        self.fresh = False
+        self.rows.clear()
+        self.bytes = bytearray(self.tags.tobytes())
+        self.tags = np.frombuffer(self.bytes, self.tags.dtype)

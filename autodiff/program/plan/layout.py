@@ -14,7 +14,7 @@ from typing import NamedTuple
 from autodiff.array import Array, Shape
 from autodiff.op import BoundOp
 
-__all__ = ["Layout", "Storage", "contiguous_strides", "view"]
+__all__ = ["Layout", "Storage", "contiguous_strides", "squeezed", "view"]
 
 
 class Storage:
@@ -86,6 +86,11 @@ class Layout(NamedTuple):
         missing = len(shape) - len(self.shape)
         kept = zip(self.shape, self.strides, shape[missing:], strict=True)
         return (0,) * missing + tuple(0 if n == 1 != want else s for n, s, want in kept)
+
+
+def squeezed(shape: Shape) -> Shape:
+    """`shape` without its axes of size 1."""
+    return tuple([n for n in shape if n != 1]) if 1 in shape else shape
 
 
 def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from autodiff.op import OPS
-from autodiff.program.ir import VIEWS, Instruction, Program, Value
-from autodiff.program.plan.layout import Layout, Storage, contiguous_strides, view
+from autodiff.op import OPS, Op
+from autodiff.program.code.kinds import kind_of
+from autodiff.program.ir import Instruction, Program, Value
+from autodiff.program.plan.layout import Layout, Storage, contiguous_strides, squeezed, view
 
-__all__ = ["Placement", "base_of", "place"]
+__all__ = ["Placement", "base_of", "origin_of", "place"]
 
 COPY = OPS["stop_gradient"].bind()
 _MAX_NESTING = 50
@@ -37,9 +38,33 @@ class Placement:
 
 def base_of(value: Value) -> Value:
     """The value whose elements `value` shows: the other end of a chain of views."""
-    while value.op in VIEWS and value.op != "concat":
+    while (producer := value.producer) is not None and _shows(producer.op.op):
+        value = producer.inputs[0]
+    return value
+
+
+def origin_of(value: Value) -> Value:
+    """The value that `value` shows in the same order, but for axes of size 1."""
+    while _keeps_order(value):
         value = value.inputs[0]
     return value
+
+
+def _shows(op: Op) -> bool:
+    """Whether it shows one value, from another side."""
+    return op.view and not op.variadic
+
+
+def _joins(op: Op) -> bool:
+    """Whether it is a place where values are computed next to each other."""
+    return op.view and op.variadic
+
+
+def _keeps_order(value: Value) -> bool:
+    """Whether it shows all elements of another value, one after the other as there."""
+    if value.op != "reshape":
+        return False
+    return squeezed(value.shape) == squeezed(value.inputs[0].shape)
 
 
 def place(
@@ -89,7 +114,7 @@ class _Placer:
         result: list[Instruction] = []
         first: list[Instruction] = []  # copies of what is known before the program begins
         for instruction in self.program.instructions:
-            if instruction.op.name == "concat":
+            if _joins(instruction.op.op):
                 axis = instruction.op.attributes["axis"]
                 start, inputs = 0, []
                 for x in instruction.inputs:
@@ -119,7 +144,7 @@ class _Placer:
         return result
 
     def _place_part(self, value: Value, part: Value, whole: Value, axis: int, start: int) -> bool:
-        if value.op == "reshape" and _squeezed(value.shape) == _squeezed(value.inputs[0].shape):
+        if _keeps_order(value):
             return self._place_part(value.inputs[0], part, whole, axis, start)
         if value in self.parts or not _placeable(value, value.shape == part.shape):
             return False
@@ -156,15 +181,12 @@ class _Placer:
     def _fits_home(self, value: Value, state: Value) -> bool:
         if value in self.parts or value in self.homes or value.producer is None:
             return False
-        op = value.producer.op
-        if op.op.elementwise:
-            readers = value.inputs
-        elif op.name == "product_add":
-            readers = value.inputs[:1]
-        else:
+        kind = kind_of(value.producer.op.op)
+        n = 0 if kind is None else kind.may_overwrite(value.producer)
+        if n == 0:
             return False
-        plain = all(x is state or base_of(x) is not state for x in readers)
-        return plain and all(base_of(x) is not state for x in value.inputs[len(readers) :])
+        plain = all(x is state or base_of(x) is not state for x in value.inputs[:n])
+        return plain and all(base_of(x) is not state for x in value.inputs[n:])
 
     def _place_sums(self) -> None:
         """What a product is added to must lie where the sum will lie."""
@@ -172,15 +194,18 @@ class _Placer:
         outputs = set(self.program.outputs)
         result: list[Instruction] = []
         for instruction in self.program.instructions:
-            if instruction.op.name == "product_add":
-                c, z = instruction.inputs[0], instruction.output
+            kind = kind_of(instruction.op.op)
+            position = None if kind is None else kind.must_overwrite(instruction)
+            if position is not None:
+                c, z = instruction.inputs[position], instruction.output
                 if self.homes.get(z) is not c:
                     taken = c in self.parts or c in self.homes or c in outputs
                     if taken or len(uses[c]) > 1 or not _placeable(c, True):
                         copy = Instruction(COPY, [c], c.label, instruction.rank)
                         result.append(copy)
-                        instruction.inputs = (copy.output, *instruction.inputs[1:])
-                        c = copy.output
+                        inputs = list(instruction.inputs)
+                        inputs[position] = c = copy.output
+                        instruction.inputs = tuple(inputs)
                     self.onto[c] = z
             result.append(instruction)
         self.program.instructions = result
@@ -207,7 +232,7 @@ class _Placer:
             self.layouts[x] = Layout(storage, 0, x.shape, contiguous_strides(x.shape))
         for instruction in self.program.instructions:
             output = instruction.output
-            if instruction.op.name in VIEWS and instruction.op.name != "concat":
+            if _shows(instruction.op.op):
                 (x,) = instruction.inputs
                 layout = view(instruction.op, self._layout(x), output.shape)
                 if layout is None:
@@ -236,18 +261,10 @@ class _Placer:
         return copy.output
 
     def _make_operands_fit(self, instruction: Instruction, result: list[Instruction]) -> None:
-        name = instruction.op.name
-        if instruction.op.op.elementwise or name in ("concat", "scatter_slice"):
-            fits = _any_layout
-        elif name in ("matmul", "product_add"):
-            fits = _matrix_layout
-        else:
-            fits = _contiguous_layout
+        kind = kind_of(instruction.op.op)
         for position, x in enumerate(instruction.inputs):
             layout = self._layout(x)
-            if name == "product_add" and position in (0, 3):
-                continue  # lies where the sum will lie; is one number
-            if not fits(layout):
+            if kind is not None and not kind.takes(instruction, position, layout):
                 self._copied(x, instruction, result)
 
     def _layout(self, value: Value) -> Layout:
@@ -275,31 +292,15 @@ class _Placer:
 _LAST = 1 << 60
 
 
-def _any_layout(layout: Layout) -> bool:
-    return True
-
-
-def _contiguous_layout(layout: Layout) -> bool:
-    return layout.contiguous
-
-
-def _matrix_layout(layout: Layout) -> bool:
-    return layout.matrix() is not None
-
-
 def _placeable(value: Value, same_shape: bool) -> bool:
     """Whether the op that computes `value` can write to a window of something larger."""
     if value.producer is None:
         return False
-    op = value.producer.op
-    if op.name == "concat":
+    op = value.producer.op.op
+    if _joins(op):
         return same_shape
-    product = op.name in ("matmul", "product_add")
-    return op.op.elementwise or (product and same_shape and len(value.shape) == 2)
-
-
-def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(n for n in shape if n != 1)
+    kind = kind_of(op)
+    return kind is not None and kind.gives(value, same_shape)
 
 
 def _copy(program: Program) -> Program:

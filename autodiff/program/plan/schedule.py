@@ -16,9 +16,10 @@ from dataclasses import dataclass
 
 from autodiff.array import Shape
 from autodiff.program.ir import VIEWS, Instruction, Value
+from autodiff.program.plan.layout import squeezed
 from autodiff.program.plan.place import Placement, base_of
 
-__all__ = ["Step", "schedule", "squeezed"]
+__all__ = ["Step", "schedule"]
 
 _LONGEST_RUN = 128
 _SMALL = 4096  # elements that may be kept until the end without harm
@@ -39,11 +40,6 @@ class Step:
     def shape(self) -> Shape:
         """Shape of the outputs without axes of size 1."""
         return squeezed(self.members[0].output.shape)
-
-
-def squeezed(shape: Shape) -> Shape:
-    """`shape` without its axes of size 1."""
-    return tuple(n for n in shape if n != 1)
 
 
 def schedule(placement: Placement, *, fuse: bool = True) -> tuple[list[Step], set[Value]]:
