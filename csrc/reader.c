@@ -53,12 +53,13 @@ void ad_extent(ad_reader *reader, ptrdiff_t axes, const ptrdiff_t *size, const p
 bool ad_is_apart(ptrdiff_t axes, const ptrdiff_t *size, const ptrdiff_t *stride)
 {
     ptrdiff_t extent = 1, least;
+    for (ptrdiff_t i = 0; i < axes; i++)
+        if (size[i] == 0) return true;
     for (ptrdiff_t last = 0;; last = least) { /* from the smallest step to the largest */
         ptrdiff_t n = 0, together = 1;
         least = PTRDIFF_MAX;
         for (ptrdiff_t i = 0; i < axes; i++) {
             const ptrdiff_t step = stride[i] < 0 ? -stride[i] : stride[i];
-            if (size[i] == 0) return true;
             if (size[i] == 1) continue;
             if (step == 0) return false;
             if (step <= last || step > least) continue;
