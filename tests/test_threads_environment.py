@@ -14,11 +14,14 @@ SCRIPT = """
 import threading
 import numpy as np
 import autodiff._core as core
+from autodiff.program.code.flat import Code
+from autodiff.program.code.kinds.map import Apply, Map, Window
+from autodiff.program.code.load import program_of
 n = 400_000
 x = np.ones(n)
-maps = [("tanh", 0, None, None, -1), ("sin", -1, None, None, 1)]
-code = [("run", (n,), [((1, 0), (1,))] * 2, maps)]
-program = core.Program(0, [], [x], code, [])
+maps = Apply("tanh", (0,), -1), Apply("sin", (-1,), 1)
+code = [Map((n,), (Window((1, 0), (1,)),) * 2, maps, 17.0)]
+program = program_of(Code(0, [], [x], code))
 print(core.threads())
 {}
 """

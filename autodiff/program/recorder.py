@@ -16,6 +16,7 @@ from autodiff.errors import RecordingError, ShapeError
 from autodiff.graph.observer import current_observer
 from autodiff.op import OPS, BoundOp, Op
 from autodiff.ops.rules import input_gradient
+from autodiff.program.code.kinds import has_own_kind
 from autodiff.program.fused import FUSED, slope
 from autodiff.program.ir import Builder, Value
 from autodiff.program.recorded import Recorded
@@ -34,7 +35,7 @@ else:
 
 def has_kernel(op: Op) -> bool:
     """Whether programs can have the op of the table: their loop computes it in C."""
-    return op.name in _KERNELS
+    return op.name in _KERNELS or has_own_kind(op)
 
 
 class Recorder:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from programs import elementwise, program_of
 
 core = pytest.importorskip("autodiff._core")
 
@@ -264,11 +265,11 @@ def adds(buffers: list[np.ndarray], lock: Any = None) -> Any:
     """A program that adds 1 to all numbers of the buffers, one buffer after the other."""
     one = np.array(1.0)
     code = [
-        ("run", (x.size,), [((1 + i, 0), (1,)), ((1 + len(buffers), 0), (0,))],
-         [("add", 0, 1, None, 0)])
+        elementwise((x.size,), [((1 + i, 0), (1,)), ((1 + len(buffers), 0), (0,))],
+         [("add", 0, 1, 0)])
         for i, x in enumerate(buffers)
     ]  # fmt: skip
-    return core.Program(0, [], [*buffers, one], code, [], lock)
+    return program_of(0, [], [*buffers, one], code, [], lock)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ undecorated function and the tensors to watch.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
@@ -15,7 +16,10 @@ import autodiff
 from autodiff import Tensor
 from autodiff.graph.clock import settle
 from autodiff.program.code.emulate import Emulator
-from autodiff.program.code.lower import Code
+from autodiff.program.code.flat import Code
+from autodiff.program.code.kind import Operand
+from autodiff.program.code.kinds.map import Window
+from autodiff.program.code.load import program_of
 from autodiff.program.code.verify import verify_code, verify_program
 from autodiff.program.interpret import interpret
 from autodiff.program.passes import PASSES, improve
@@ -172,34 +176,23 @@ def _follow(
 def with_arena_of_nan(code: Code) -> Any:
     """The code in C with an arena that begins as NaN: a buffer after the others."""
     try:
-        from autodiff import _core
+        import autodiff._core  # noqa: F401
     except ImportError:
         return None
     space = 1 + len(code.arguments) + len(code.buffers)
 
     def moved(part: Any) -> Any:
-        if isinstance(part, tuple) and len(part) == 2 and type(part[0]) is int and part[0] == 0:
-            return space, part[1]
-        return part
+        """The same with another space for the arena, which has no room after it."""
+        if isinstance(part, Operand):
+            return part._replace(space=part.space or space)
+        if isinstance(part, Window):
+            return Window(moved(part.place), part.strides)
+        return tuple(map(moved, part)) if type(part) is tuple else part
 
-    instructions = []
-    for name, *parameters in code.instructions:
-        if name == "run":
-            shape, operands, micros = parameters
-            operands = [(moved(place), strides) for place, strides, *_ in operands]
-            instructions.append((name, shape, operands, micros))
-        elif name == "copy":
-            shape, x, x_strides, z, z_strides = parameters
-            instructions.append((name, shape, moved(x), x_strides, moved(z), z_strides))
-        elif name == "gemm":
-            p = list(parameters)
-            factor, scale = p[5]
-            p[5] = factor, moved(scale)
-            for i in (6, 8, 11):
-                p[i] = moved(p[i])
-            instructions.append((name, *p))
-        else:
-            instructions.append((name, *map(moved, parameters)))
+    instructions = [
+        type(i)(*[moved(getattr(i, f.name)) for f in dataclasses.fields(i)])  # type: ignore[arg-type]
+        for i in code.instructions
+    ]
     results = [(moved(place), shape) for place, shape in code.results]
     buffers = [*code.buffers, np.full(code.arena_size, np.nan)]
-    return _core.Program(0, code.arguments, buffers, instructions, results)
+    return program_of(Code(0, code.arguments, buffers, instructions, [], results))

@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import as_strided
+from programs import elementwise, program_of
 
 from autodiff.op import OPS
+from autodiff.program.code.kinds.copy import Copy
+from autodiff.program.code.kinds.reduce import Reduce
 
 core = pytest.importorskip("autodiff._core")
 
@@ -46,15 +49,15 @@ def run_program(shape, operands, micros, arena: np.ndarray):
     """Run one "run" whose space 1 is a buffer that begins as `arena`; what it became."""
     buffer = arena.copy()
     moved = [((1, offset), *rest) for (_, offset), *rest in operands]
-    core.Program(0, [], [buffer], [("run", shape, moved, micros)], []).run()
+    program_of(0, [], [buffer], [elementwise(shape, moved, micros)], []).run()
     # The same in the arena itself, where maps may read beyond an operand.
-    load = ("run", (arena.size,), [((1, 0), (1,)), ((0, 0), (1,))],
-            [("stop_gradient", 0, None, None, 1)])  # fmt: skip
-    inside = core.Program(
+    load = elementwise((arena.size,), [((1, 0), (1,)), ((0, 0), (1,))],
+            [("stop_gradient", 0, 1)])  # fmt: skip
+    inside = program_of(
         arena.size,
         [arena.shape],
         [],
-        [load, ("run", shape, operands, micros)],
+        [load, elementwise(shape, operands, micros)],
         [((0, 0), arena.shape)],
     )
     (again,) = inside.run(arena)
@@ -71,7 +74,7 @@ def expected_run(shape, operands, micros, arena: np.ndarray) -> np.ndarray:
         return registers[k] if k < 0 else views[k]
 
     for name, *reads, dst in micros:
-        inputs = [np.array(read(k)) for k in reads if k is not None]
+        inputs = [np.array(read(k)) for k in reads]
         if name == "power":
             assert np.ptp(inputs[1]) == 0.0
             inputs[1] = inputs[1].reshape(-1)[0]
@@ -92,21 +95,21 @@ def test_every_map_gives_the_bits_of_the_eager_kernel(name, n, isa, rng):
     if name == "power":
         inputs[1] = ((0, n), (0,))
     operands = [*inputs, ((0, 3 * n), (1,))]
-    reads = [0, None, 1] if name == "power" else [*range(arity), None, None][:3]
+    reads = tuple(range(arity))
     for micros in (
         [(name, *reads, arity)],
-        [(name, *reads, -1), ("stop_gradient", -1, None, None, arity)],
+        [(name, *reads, -1), ("stop_gradient", -1, arity)],
     ):
         found = run_program((n,), operands, micros, arena)
         np.testing.assert_array_equal(found, expected_run((n,), operands, micros, arena))
 
 
 CHAIN = [
-    ("multiply", 0, 1, None, -1),
-    ("tanh", -1, None, None, -2),
+    ("multiply", 0, 1, -1),
+    ("tanh", -1, -2),
     ("where", 1, -2, 0, -3),
-    ("add", -3, -1, None, 2),
-    ("subtract", 2, 0, None, 3),
+    ("add", -3, -1, 2),
+    ("subtract", 2, 0, 3),
 ]
 
 
@@ -177,24 +180,24 @@ def test_a_run_in_place(n, isa, rng):
     for stride in (1, 2):
         m = n // stride
         operands = [((0, 0), (stride,)), ((0, n), (1,))]
-        micros = [("add", 0, 1, None, 0), ("multiply", 0, 0, None, 0)]
+        micros = [("add", 0, 1, 0), ("multiply", 0, 0, 0)]
         found = run_program((m,), operands, micros, arena)
         np.testing.assert_array_equal(found, expected_run((m,), operands, micros, arena))
 
 
 def test_an_output_that_may_be_padded_changes_nothing_else(isa, rng):
     x = rng.normal(size=13)
-    program = core.Program(
+    program = program_of(
         48,
         [(13,)],
         [],
         [
-            ("run", (13,), [((1, 0), (1,)), ((0, 32), (1,))], [("exp", 0, None, None, 1)]),
+            elementwise((13,), [((1, 0), (1,)), ((0, 32), (1,))], [("exp", 0, 1)]),
             (
                 "run",
                 (13,),
                 [((0, 32), (1,)), ((0, 8), (1,), True)],
-                [("negative", 0, None, None, 1)],
+                [("negative", 0, 1)],
             ),
         ],
         [((0, 0), (48,))],
@@ -207,9 +210,9 @@ def test_an_output_that_may_be_padded_changes_nothing_else(isa, rng):
 
 def test_the_padding_after_the_arena_is_never_a_result(isa):
     operands = [((0, 0), (1,)), ((0, 9), (1,))]
-    program = core.Program(
-        18, [], [], [("run", (9,), operands, [("exp", 0, None, None, -1),
-                                              ("exp", -1, None, None, 1)])], [((0, 0), (18,))]
+    program = program_of(
+        18, [], [], [elementwise((9,), operands, [("exp", 0, -1),
+                                              ("exp", -1, 1)])], [((0, 0), (18,))]
     )  # fmt: skip
     for _ in range(2):
         (arena,) = program.run()
@@ -247,8 +250,8 @@ def test_copies(shape, x, z, isa, rng):
     low = sum((n - 1) * s for n, s in zip(shape, x, strict=True) if s < 0 and n > 0)
     expected = buffer.copy()
     view(expected, 3, shape, z)[...] = view(numbers, 5 - low, shape, x)
-    instruction = ("copy", shape, (1, 5 - low), x, (2, 3), z)
-    program = core.Program(0, [(4000,)], [buffer], [instruction], [])
+    instruction = Copy(shape, (1, 5 - low), x, (2, 3), z)
+    program = program_of(0, [(4000,)], [buffer], [instruction], [])
     program.run(numbers)
     np.testing.assert_array_equal(buffer, expected)
 
@@ -258,10 +261,10 @@ def test_copies(shape, x, z, isa, rng):
 
 def test_what_is_executed_takes_time():
     run = [((1, 0), (1,)), ((0, 0), (1,))]
-    instructions = [("run", (8,), run, [("square", 0, None, None, 1)]),
-                    ("sum", 1, 8, 1, (0, 0), (0, 8)),
-                    ("sum", 0, 8, 1, (0, 0), (0, 16))]  # fmt: skip
-    program = core.Program(24, [(8,)], [], instructions, [])
+    instructions = [elementwise((8,), run, [("square", 0, 1)]),
+                    Reduce("sum", 1, 8, 1, (0, 0), (0, 8)),
+                    Reduce("sum", 0, 8, 1, (0, 0), (0, 16))]  # fmt: skip
+    program = program_of(24, [(8,)], [], instructions, [])
     for _ in range(300):  # one slow reading of the clock must not make all times zero
         *times, nothing = program.profile(2, np.ones(8))
         assert all(t > 0.0 for t in times)

@@ -10,6 +10,11 @@ import sys
 
 import numpy as np
 import pytest
+from programs import elementwise, program_of
+
+from autodiff.program.code.kinds.gemm import Gemm
+from autodiff.program.code.kinds.reduce import Reduce
+from autodiff.program.code.kinds.rows import Rows
 
 core = pytest.importorskip("autodiff._core")
 
@@ -41,24 +46,24 @@ def test_nothing_touches_what_lies_behind_a_buffer(n, isa, rng):
     x[:], y[:] = rng.uniform(0.5, 1.0, (2, n))
     run_1 = [((1, 0), (1,)), ((2, 0), (1,)), ((3, 0), (1,))]
     micros = [
-        ("multiply", 0, 1, None, -1),
-        ("tanh", -1, None, None, -2),
+        ("multiply", 0, 1, -1),
+        ("tanh", -1, -2),
         ("where", 0, 1, -2, -3),
-        ("add", -3, 0, None, 2),
+        ("add", -3, 0, 2),
     ]
     backwards = [((1, n - 1), (-1,)), ((2, 0), (1,)), ((3, n - 1), (-1,))]
-    program = core.Program(
+    program = program_of(
         n,
         [(n,)],
         [y, z],
         [
-            ("run", (n,), run_1, micros),
-            ("run", (n,), backwards, micros),
-            ("sum", 1, n, 1, (1, 0), (3, n - 1)),
-            ("max", 1, 1, n, (1, 0), (3, 0)),
-            ("softmax", 1, n, (1, 0), (3, 0)),
-            ("log_softmax", n, 1, (1, 0), (3, 0)),
-            ("logsumexp", 1, n, (1, 0), (3, n - 1)),
+            elementwise((n,), run_1, micros),
+            elementwise((n,), backwards, micros),
+            Reduce("sum", 1, n, 1, (1, 0), (3, n - 1)),
+            Reduce("max", 1, 1, n, (1, 0), (3, 0)),
+            Rows("softmax", 1, n, (1, 0), (3, 0)),
+            Rows("log_softmax", n, 1, (1, 0), (3, 0)),
+            Rows("logsumexp", 1, n, (1, 0), (3, n - 1)),
         ],
         [((3, 0), (n,))],
     )
@@ -75,10 +80,10 @@ def test_no_product_touches_what_lies_behind_a_buffer(ta, tb, isa, rng):
         a[:], b[:] = rng.normal(size=a.shape), rng.normal(size=b.shape)
         c = guard.array(m, n)
         products = [
-            ("gemm", ta, tb, m, n, k, 1.0, (1, 0), a.shape[1], (2, 0), b.shape[1], beta,
+            Gemm(ta, tb, m, n, k, 1.0, None, (1, 0), a.shape[1], (2, 0), b.shape[1], beta,
              (3, 0), n, (), (), (), ())
             for beta in (0.0, 1.0)
         ]  # fmt: skip
-        core.Program(0, [a.shape, b.shape], [c], products, []).run(a, b)
+        program_of(0, [a.shape, b.shape], [c], products, []).run(a, b)
         expected = 2.0 * (a.T if ta else a) @ (b.T if tb else b)
         np.testing.assert_allclose(c, expected, rtol=1e-12, atol=1e-12)

@@ -6,6 +6,9 @@ import itertools
 
 import numpy as np
 import pytest
+from programs import program_of
+
+from autodiff.program.code.kinds.gemm import Gemm
 
 core = pytest.importorskip("autodiff._core")
 
@@ -34,11 +37,11 @@ def test_gemm(ta, tb, m, n, k, alpha, beta, isa, rng):
     a, b = stored(rng, ta, m, k, 3), stored(rng, tb, k, n, 1)
     c = rng.normal(size=(m, n + 2))
     before = c.copy()
-    program = core.Program(
+    program = program_of(
         0,
         [a.shape, b.shape],
         [c],
-        [("gemm", ta, tb, m, n, k, alpha, (1, 0), a.shape[1], (2, 0), b.shape[1], beta,
+        [Gemm(ta, tb, m, n, k, alpha, None, (1, 0), a.shape[1], (2, 0), b.shape[1], beta,
           (3, 0), n + 2, (), (), (), ())],
         [],
     )  # fmt: skip
@@ -78,9 +81,9 @@ def test_thin_products_beside_guards(ta, tb, m, n, k, isa, rng):
         c = buffer[first : first + m * ldc].reshape(m, ldc)
         c[:, :n] = before = rng.normal(size=(m, n))
         lda, ldb = a.shape[1], b.shape[1]
-        instruction = ("gemm", ta, tb, m, n, k, alpha, (1, 0), lda, (2, 0), ldb, beta,
+        instruction = Gemm(ta, tb, m, n, k, alpha, None, (1, 0), lda, (2, 0), ldb, beta,
                        (3, first), ldc, (), (), (), ())  # fmt: skip
-        core.Program(0, [a.shape, b.shape], [buffer], [instruction], []).run(a, b)
+        program_of(0, [a.shape, b.shape], [buffer], [instruction], []).run(a, b)
         op_a = a[:, :m].T if ta else a[:, :k]
         op_b = b[:, :k].T if tb else b[:, :n]
         expected = alpha * (op_a @ op_b) + beta * before
@@ -91,17 +94,17 @@ def test_thin_products_beside_guards(ta, tb, m, n, k, isa, rng):
 
 def test_the_row_length_of_a_single_row_is_no_matter(isa, rng):
     a, b = rng.normal(size=(1, 3)), rng.normal(size=(3, 4))
-    instruction = ("gemm", 0, 0, 1, 4, 3, 1.0, (1, 0), 0, (2, 0), 4, 0.0, (0, 0), 1,
+    instruction = Gemm(0, 0, 1, 4, 3, 1.0, None, (1, 0), 0, (2, 0), 4, 0.0, (0, 0), 1,
                    (), (), (), ())  # fmt: skip
-    (z,) = core.Program(4, [(1, 3), (3, 4)], [], [instruction], [((0, 0), (1, 4))]).run(a, b)
+    (z,) = program_of(4, [(1, 3), (3, 4)], [], [instruction], [((0, 0), (1, 4))]).run(a, b)
     np.testing.assert_allclose(z, a @ b, rtol=1e-14, atol=1e-14)
 
 
 def test_gemm_writes_over_what_it_does_not_read(isa):
     c = np.full((2, 3), np.nan)
-    instruction = ("gemm", 0, 0, 2, 3, 4, 1.0, (1, 0), 4, (2, 0), 3, 0.0, (3, 0), 3,
+    instruction = Gemm(0, 0, 2, 3, 4, 1.0, None, (1, 0), 4, (2, 0), 3, 0.0, (3, 0), 3,
                    (), (), (), ())  # fmt: skip
-    core.Program(0, [(2, 4), (4, 3)], [c], [instruction], []).run(np.ones((2, 4)), np.ones((4, 3)))
+    program_of(0, [(2, 4), (4, 3)], [c], [instruction], []).run(np.ones((2, 4)), np.ones((4, 3)))
     np.testing.assert_array_equal(c, np.full((2, 3), 4.0))
 
 
@@ -109,29 +112,29 @@ def test_gemm_scaled_by_a_cell(isa, rng):
     a, b = rng.normal(size=(7, 1)), rng.normal(size=(1, 5))
     w = rng.normal(size=(7, 5))
     expected = w - 0.1 * 3.0 * (a @ b)
-    program = core.Program(
+    program = program_of(
         1,
         [(7, 1), (1, 5), ()],
         [w],
-        [("gemm", 0, 0, 7, 5, 1, (-0.1, (3, 0)), (1, 0), 1, (2, 0), 5, 1.0, (4, 0), 5,
+        [Gemm(0, 0, 7, 5, 1, -0.1, (3, 0), (1, 0), 1, (2, 0), 5, 1.0, (4, 0), 5,
           (), (), (), ())],
         [],
     )  # fmt: skip
     program.run(a, b, 3.0)
     np.testing.assert_allclose(w, expected, rtol=1e-14)
-    alpha = ("gemm", 0, 0, 7, 5, 1, (2.0, None), (1, 0), 1, (2, 0), 5, 0.0, (4, 0), 5,
+    alpha = Gemm(0, 0, 7, 5, 1, 2.0, None, (1, 0), 1, (2, 0), 5, 0.0, (4, 0), 5,
              (), (), (), ())  # fmt: skip
-    core.Program(1, [(7, 1), (1, 5), ()], [w], [alpha], []).run(a, b, 0.0)
+    program_of(1, [(7, 1), (1, 5), ()], [w], [alpha], []).run(a, b, 0.0)
     np.testing.assert_allclose(w, 2.0 * (a @ b), rtol=1e-14)
 
 
 def test_gemm_over_stacks(isa, rng):
     a, b = rng.normal(size=(2, 3, 4, 5)), rng.normal(size=(3, 5, 6))
-    program = core.Program(
+    program = program_of(
         144,
         [a.shape, b.shape],
         [],
-        [("gemm", 0, 0, 4, 6, 5, 1.0, (1, 0), 5, (2, 0), 6, 0.0, (0, 0), 6,
+        [Gemm(0, 0, 4, 6, 5, 1.0, None, (1, 0), 5, (2, 0), 6, 0.0, (0, 0), 6,
           (2, 3), (60, 20), (0, 30), (72, 24))],
         [((0, 0), (2, 3, 4, 6))],
     )  # fmt: skip
@@ -143,15 +146,15 @@ def test_gemm_over_stacks(isa, rng):
 def test_gemm_over_a_stack_summed_into_one(isa, rng):
     a, b = rng.normal(size=(3, 4, 5)), rng.normal(size=(3, 5, 6))
     c = np.zeros((4, 6))
-    instruction = ("gemm", 0, 0, 4, 6, 5, 1.0, (1, 0), 5, (2, 0), 6, 1.0, (3, 0), 6,
+    instruction = Gemm(0, 0, 4, 6, 5, 1.0, None, (1, 0), 5, (2, 0), 6, 1.0, (3, 0), 6,
                    (3,), (20,), (30,), (0,))  # fmt: skip
-    core.Program(0, [a.shape, b.shape], [c], [instruction], []).run(a, b)
+    program_of(0, [a.shape, b.shape], [c], [instruction], []).run(a, b)
     np.testing.assert_allclose(c, (a @ b).sum(0), rtol=1e-13, atol=1e-13)
 
 
 def test_gemm_over_an_empty_stack(isa):
     c = np.ones((2, 2))
-    instruction = ("gemm", 0, 0, 2, 2, 2, 1.0, (1, 0), 2, (1, 0), 2, 0.0, (1, 0), 2,
+    instruction = Gemm(0, 0, 2, 2, 2, 1.0, None, (1, 0), 2, (1, 0), 2, 0.0, (1, 0), 2,
                    (3, 0), (1, 1), (0, 0), (1, 1))  # fmt: skip
-    core.Program(0, [], [c], [instruction], []).run()
+    program_of(0, [], [c], [instruction], []).run()
     np.testing.assert_array_equal(c, 1.0)

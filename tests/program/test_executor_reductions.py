@@ -7,6 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from programs import elementwise, program_of
+
+from autodiff.program.code.kinds.reduce import Reduce
+from autodiff.program.code.kinds.rows import Rows
+from autodiff.program.code.kinds.scatter_rows import ScatterRows
+from autodiff.program.code.kinds.take import Take
 
 core = pytest.importorskip("autodiff._core")
 
@@ -19,8 +25,8 @@ def test_reductions(kind, shape, isa, rng):
     if kind == "max" and r == 0:
         return
     x = rng.normal(size=shape)
-    program = core.Program(
-        a * b, [shape], [], [(kind, a, r, b, (1, 0), (0, 0))], [((0, 0), (a, b))]
+    program = program_of(
+        a * b, [shape], [], [Reduce(kind, a, r, b, (1, 0), (0, 0))], [((0, 0), (a, b))]
     )
     (z,) = program.run(x)
     np.testing.assert_allclose(z, getattr(x, kind)(axis=1), rtol=1e-13, atol=1e-13)
@@ -31,8 +37,8 @@ def test_reductions(kind, shape, isa, rng):
 def test_row_maps(kind, rows, n, isa, rng):
     x = rng.normal(size=(rows, n)) * 10
     shape = (rows,) if kind == "logsumexp" else (rows, n)
-    program = core.Program(
-        rows * n, [(rows, n)], [], [(kind, rows, n, (1, 0), (0, 0))], [((0, 0), shape)]
+    program = program_of(
+        rows * n, [(rows, n)], [], [Rows(kind, rows, n, (1, 0), (0, 0))], [((0, 0), shape)]
     )
     (z,) = program.run(x)
     log_sum = np.log(np.exp(x).sum(1))
@@ -45,15 +51,15 @@ def test_row_maps(kind, rows, n, isa, rng):
 
 
 def take_program(n_rows: int, size: int, n: int) -> Any:
-    nothing = ("run", (0,), [], [])
-    return core.Program(
+    nothing = elementwise((0,), [], [])
+    return program_of(
         n * size + n_rows * size,
         [(n_rows, size), (n,), (n, size)],
         [],
         [
             nothing,
-            ("take", n_rows, size, n, (1, 0), (2, 0), (0, 0)),
-            ("scatter_rows", n_rows, size, n, (3, 0), (2, 0), (0, n * size)),
+            Take(n_rows, size, n, (1, 0), (2, 0), (0, 0)),
+            ScatterRows(n_rows, size, n, (3, 0), (2, 0), (0, n * size)),
         ],
         [((0, 0), (n, size)), ((0, n * size), (n_rows, size))],
     )
@@ -91,8 +97,6 @@ def test_a_bad_row_number_stops_the_program(bad, rng):
 
 
 def test_a_bad_row_number_in_scatter_rows(rng):
-    program = core.Program(
-        8, [(1, 2), (1,)], [], [("scatter_rows", 4, 2, 1, (1, 0), (2, 0), (0, 0))], []
-    )
+    program = program_of(8, [(1, 2), (1,)], [], [ScatterRows(4, 2, 1, (1, 0), (2, 0), (0, 0))], [])
     with pytest.raises(core.RowNumberError, match="instruction 0: 7 is no row of 4"):
         program.run(np.ones((1, 2)), np.array([7.0]))

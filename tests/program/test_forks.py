@@ -326,8 +326,9 @@ def test_a_lock_made_during_the_fork():
             if not armed:
                 return
             one = np.array(1.0)
-            code = [("run", (x.size,), [((1, 0), (1,)), ((2, 0), (0,))], [("add", 0, 1, None, 0)])]
-            program = core.Program(0, [], [x, one], code, [])
+            windows = Window((1, 0), (1,)), Window((2, 0), (0,))
+            add = Map((x.size,), windows, (Apply("add", (0, 1), 0),), 1.0)
+            program = program_of(Code(0, [], [x, one], [add]))
             thread = threading.Thread(target=program.run, daemon=True)
             thread.start()
             time.sleep(0.02)
@@ -335,7 +336,9 @@ def test_a_lock_made_during_the_fork():
         armed = False
         os.register_at_fork(before=late)  # the later ones are called first
         import numpy as np
-        from autodiff import _core as core
+        from autodiff.program.code.flat import Code
+        from autodiff.program.code.kinds.map import Apply, Map, Window
+        from autodiff.program.code.load import program_of
         x = np.zeros(1_000_000)
         armed = True
         child = os.fork()

@@ -13,6 +13,7 @@ from compare import check
 
 import autodiff
 from autodiff import Tensor, nn, ops
+from autodiff.program.code.kinds.map import Map
 from autodiff.program.ir import Program
 from autodiff.program.passes import PASSES, improve
 from autodiff.program.step import Recording
@@ -32,11 +33,12 @@ def products(program: Program) -> list[tuple[int, ...]]:
 
 
 def maps(recording: Recording) -> Counter[str]:
-    return Counter(m[0] for i in recording.code.instructions if i[0] == "run" for m in i[3])
+    maps = [i for i in recording.code.instructions if isinstance(i, Map)]
+    return Counter(apply.op for i in maps for apply in i.applications)
 
 
 def kinds(recording: Recording) -> Counter[str]:
-    return Counter(i[0] for i in recording.code.instructions)
+    return Counter(getattr(i, "op", i.name) for i in recording.code.instructions)
 
 
 def only(name: str) -> list[str]:
@@ -266,9 +268,9 @@ def chain() -> Any:
 
 def test_fuse_gathers_elementwise_ops_in_runs() -> None:
     x = np.ones((30, 30))
-    assert kinds(record(chain, x)) == {"run": 2, "sum": 1}  # the update comes last
+    assert kinds(record(chain, x)) == {"map": 2, "sum": 1}  # the update comes last
     loose = record(chain, x, without=["fuse"])
-    assert kinds(loose)["run"] == sum(maps(loose).values()) > 15
+    assert kinds(loose)["map"] == sum(maps(loose).values()) > 15
 
 
 def test_in_place_needs_no_copies() -> None:
@@ -320,7 +322,7 @@ def test_instructions_of_an_lstm(n_batch: int) -> None:
     # Forward: a product, the packed biases and a run a step; backward a product and a run;
     # then the stacked ones.
     assert counts["gemm"] <= 2 * 6 + 6
-    assert counts["run"] <= 3 * 6 + 8
+    assert counts["map"] <= 3 * 6 + 8
     assert sum(kinds(record(make, x, x, without=PASSES)).values()) > 6 * sum(counts.values())
 
 

@@ -14,10 +14,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from programs import elementwise, program_of
 
 import autodiff
 from autodiff import Tensor, nn, optim
 from autodiff import threads as public
+from autodiff.program.code.kinds.copy import Copy
+from autodiff.program.code.kinds.gemm import Gemm
+from autodiff.program.code.kinds.reduce import Reduce
+from autodiff.program.code.kinds.rows import Rows
 
 core = pytest.importorskip("autodiff._core")
 
@@ -83,9 +88,9 @@ def test_products(size, isa, rng):
         b = rng.normal(size=(n, k) if tb else (k, n))
         c = rng.normal(size=(m, n))
         before = c.copy()
-        gemm = ("gemm", ta, tb, m, n, k, 0.5, (1, 0), a.shape[1], (2, 0), b.shape[1], beta,
+        gemm = Gemm(ta, tb, m, n, k, 0.5, None, (1, 0), a.shape[1], (2, 0), b.shape[1], beta,
                 (3, 0), n, (), (), (), ())  # fmt: skip
-        same_bits(lambda a=a, b=b, c=c, g=gemm: core.Program(0, [], [a, b, c], [g], []),
+        same_bits(lambda a=a, b=b, c=c, g=gemm: program_of(0, [], [a, b, c], [g], []),
                   [c], n_in_parts=int((ta, tb) not in whole))  # fmt: skip
         exact = 0.5 * (a.T if ta else a) @ (b.T if tb else b) + beta * before
         np.testing.assert_allclose(c, exact, rtol=1e-11, atol=1e-11)
@@ -93,10 +98,10 @@ def test_products(size, isa, rng):
 
 def test_products_into_a_part_of_a_matrix_scaled_by_a_cell(isa, rng):
     a, b, c = rng.normal(size=(200, 128)), rng.normal(size=(128, 300)), np.zeros((200, 411))
-    gemm = ("gemm", 0, 0, 200, 300, 128, (-1.0, (3, 411)), (1, 0), 128, (2, 0), 300, 1.0, (3, 5),
+    gemm = Gemm(0, 0, 200, 300, 128, -1.0, (3, 411), (1, 0), 128, (2, 0), 300, 1.0, (3, 5),
             411, (), (), (), ())  # fmt: skip
     c[1, 0] = 0.25
-    same_bits(lambda: core.Program(0, [], [a, b, c], [gemm], []), [c])
+    same_bits(lambda: program_of(0, [], [a, b, c], [gemm], []), [c])
     np.testing.assert_allclose(c[:, 5:305], -0.25 * a @ b, rtol=1e-11, atol=1e-11)
     c[1, 0] = 0.0
     c[:, 5:305] = 0.0
@@ -108,18 +113,18 @@ def test_stacks_of_products(summed, isa, rng):
     a, b = rng.normal(size=(3, 5, 60, 70)), rng.normal(size=(5, 70, 80))
     c = np.zeros((60, 80) if summed else (3, 5, 60, 80))
     steps = (0, 0) if summed else (5 * 4800, 4800)
-    gemm = ("gemm", 0, 0, 60, 80, 70, 1.0, (1, 0), 70, (2, 0), 80, float(summed), (3, 0), 80,
+    gemm = Gemm(0, 0, 60, 80, 70, 1.0, None, (1, 0), 70, (2, 0), 80, float(summed), (3, 0), 80,
             (3, 5), (5 * 4200, 4200), (0, 5600), steps)  # fmt: skip
-    same_bits(lambda: core.Program(0, [], [a, b, c], [gemm], []), [c], int(not summed))
+    same_bits(lambda: program_of(0, [], [a, b, c], [gemm], []), [c], int(not summed))
     exact = (a @ b).sum((0, 1)) if summed else a @ b
     np.testing.assert_allclose(c, exact, rtol=1e-11, atol=1e-11)
 
 
 ADAM = [
-    ("multiply", 2, 4, None, -1), ("multiply", 1, 5, None, -2), ("add", -1, -2, None, 2),
-    ("square", 1, None, None, -1), ("multiply", -1, 5, None, -1), ("multiply", 3, 4, None, -2),
-    ("add", -1, -2, None, 3), ("sqrt", 3, None, None, -1), ("add", -1, 5, None, -1),
-    ("divide", 2, -1, None, -1), ("multiply", -1, 5, None, -1), ("subtract", 0, -1, None, 0),
+    ("multiply", 2, 4, -1), ("multiply", 1, 5, -2), ("add", -1, -2, 2),
+    ("square", 1, -1), ("multiply", -1, 5, -1), ("multiply", 3, 4, -2),
+    ("add", -1, -2, 3), ("sqrt", 3, -1), ("add", -1, 5, -1),
+    ("divide", 2, -1, -1), ("multiply", -1, 5, -1), ("subtract", 0, -1, 0),
 ]  # fmt: skip
 
 
@@ -142,20 +147,20 @@ def test_elementwise_runs(shape, strides, isa, rng):
     numbers = np.array([0.9, 0.1])
     operands = [((i + 1, 0), strides) for i in range(4)]
     operands += [((5, i), (0,) * len(shape)) for i in range(2)]
-    run = ("run", shape, operands, ADAM)
-    same_bits(lambda: core.Program(0, [], [*tensors, numbers], [run], []), tensors)
+    run = elementwise(shape, operands, ADAM)
+    same_bits(lambda: program_of(0, [], [*tensors, numbers], [run], []), tensors)
 
 
 @pytest.mark.parametrize(("rows", "cols"), [(700, 301), (3001, 40)])  # each alone, and in blocks
 def test_runs_with_broadcast_rows_in_the_arena(rows, cols, isa, rng):
     x, bias, z = rng.normal(size=(rows, cols)), rng.normal(size=cols), np.zeros((rows, cols))
     n = x.size
-    load = ("run", (n,), [((1, 0), (1,)), ((0, 0), (1,))], [("exp", 0, None, None, 1)])
+    load = elementwise((n,), [((1, 0), (1,)), ((0, 0), (1,))], [("exp", 0, 1)])
     operands = [((0, 0), (cols, 1)), ((2, 0), (0, 1)), ((0, n + 3), (cols, 1), True),
                 ((3, 0), (cols, 1))]  # fmt: skip
-    maps = [("add", 0, 1, None, -1), ("tanh", -1, None, None, 2), ("sin", 2, None, None, 3)]
-    code = [load, ("run", (rows, cols), operands, maps)]
-    same_bits(lambda: core.Program(2 * n + 11, [], [x, bias, z], code, []), [z], 2)
+    maps = [("add", 0, 1, -1), ("tanh", -1, 2), ("sin", 2, 3)]
+    code = [load, elementwise((rows, cols), operands, maps)]
+    same_bits(lambda: program_of(2 * n + 11, [], [x, bias, z], code, []), [z], 2)
     np.testing.assert_allclose(z, np.sin(np.tanh(np.exp(x) + bias)), rtol=1e-12, atol=1e-14)
 
 
@@ -164,11 +169,12 @@ def test_reductions_rows_and_copies(isa, rng):
     rows, cols = x.shape
     sums, maxima = np.zeros(rows), np.zeros((17, cols))
     for name in ("softmax", "log_softmax", "logsumexp"):
-        code = [(name, rows, cols, (1, 0), (2, 0))]
-        same_bits(lambda code=code: core.Program(0, [], [x, z], code, []), [z])
-    code = [("sum", rows, cols, 1, (1, 0), (2, 0)), ("max", 17, 59, cols, (1, 0), (3, 0)),
-            ("copy", (rows, cols), (1, 0), (cols, 1), (4, 0), (1, rows))]  # fmt: skip
-    same_bits(lambda: core.Program(0, [], [x, sums, maxima, z], code, []), [sums, maxima, z], 3)
+        code = [Rows(name, rows, cols, (1, 0), (2, 0))]
+        same_bits(lambda code=code: program_of(0, [], [x, z], code, []), [z])
+    code = [Reduce("sum", rows, cols, 1, (1, 0), (2, 0)),
+            Reduce("max", 17, 59, cols, (1, 0), (3, 0)),
+            Copy((rows, cols), (1, 0), (cols, 1), (4, 0), (1, rows))]  # fmt: skip
+    same_bits(lambda: program_of(0, [], [x, sums, maxima, z], code, []), [sums, maxima, z], 3)
     np.testing.assert_array_equal(z.reshape(cols, rows), x.T)
     np.testing.assert_array_equal(maxima, x.reshape(17, 59, cols).max(1))
 
@@ -246,12 +252,12 @@ def busy_program(seed: int = 0) -> tuple[Any, np.ndarray]:
     a, b, c = random.normal(size=(96, 200)), random.normal(size=(200, 256)), np.zeros((96, 256))
     n = c.size
     code = [
-        ("gemm", 0, 0, 96, 256, 200, 1.0, (1, 0), 200, (2, 0), 256, 0.0, (3, 0), 256,
+        Gemm(0, 0, 96, 256, 200, 1.0, None, (1, 0), 200, (2, 0), 256, 0.0, (3, 0), 256,
          (), (), (), ()),
-        ("run", (n,), [((3, 0), (1,))] * 2,
-         [("tanh", 0, None, None, -1), ("exp", -1, None, None, -1), ("sin", -1, None, None, 1)]),
+        elementwise((n,), [((3, 0), (1,))] * 2,
+         [("tanh", 0, -1), ("exp", -1, -1), ("sin", -1, 1)]),
     ]  # fmt: skip
-    return core.Program(0, [], [a, b, c], code, []), c
+    return program_of(0, [], [a, b, c], code, []), c
 
 
 def test_several_python_threads_at_once():

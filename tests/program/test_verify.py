@@ -16,7 +16,12 @@ from autodiff import Tensor, nn, ops
 from autodiff.errors import VerificationError
 from autodiff.op import OPS
 from autodiff.program.code.emulate import Emulator
-from autodiff.program.code.lower import Code, Meaning, lower
+from autodiff.program.code.flat import Code, Meaning
+from autodiff.program.code.kind import Kind, Operand
+from autodiff.program.code.kinds.gemm import Gemm
+from autodiff.program.code.kinds.map import Apply, Map, Window
+from autodiff.program.code.load import program_of
+from autodiff.program.code.lower import lower
 from autodiff.program.code.verify import verify_code, verify_program
 from autodiff.program.ir import Instruction, Program, Value
 from autodiff.program.step import Recording
@@ -189,68 +194,65 @@ def copied(code: Code) -> Code:
     )
 
 
-def with_instruction(code: Code, number: int, *new: Any) -> Code:
-    changed = copied(code)
-    changed.instructions[number] = tuple(new)
-    return changed
+def with_instruction(code: Code, number: int, new: Kind) -> Code:
+    result = copied(code)
+    result.instructions[number] = new
+    return result
+
+
+def with_fields(code: Code, number: int, **fields: Any) -> Code:
+    return with_instruction(code, number, dataclasses.replace(code.instructions[number], **fields))
 
 
 def replaced(items: Any, at: int, new: Any) -> Any:
-    return type(items)([*items[:at], new, *items[at + 1 :]])
+    return (*items[:at], new, *items[at + 1 :])
 
 
-def moved(operand: Any, by: int) -> Any:
-    return operand[0], operand[1] + by
+def swapped(items: Any, i: int, j: int) -> Any:
+    return replaced(replaced(items, i, items[j]), j, items[i])
+
+
+def moved(operand: Operand, by: int) -> Operand:
+    return operand._replace(offset=operand.offset + by)
+
+
+def everywhere(part: Any, change: Callable[[Operand], Operand]) -> Any:
+    """All operands of instructions or results, changed."""
+    if isinstance(part, Operand):
+        return change(part)
+    if isinstance(part, Kind):
+        fields = {f.name: everywhere(getattr(part, f.name), change) for f in
+                  dataclasses.fields(part)}  # type: ignore[arg-type]  # fmt: skip
+        return type(part)(**fields)
+    if isinstance(part, list):
+        return [everywhere(x, change) for x in part]
+    if isinstance(part, tuple):
+        parts = [everywhere(x, change) for x in part]
+        return type(part)(*parts) if hasattr(part, "_fields") else tuple(parts)
+    return part
 
 
 def mutants(code: Code, rng: np.random.Generator) -> Iterator[Mutant]:
     """Every kind of fault that a pass or the lowering could make, in every instruction."""
-    for i, (name, *p) in enumerate(code.instructions):
+    for i, instruction in enumerate(code.instructions):
         without = copied(code)
         for rows in (without.instructions, without.labels, without.meanings):
             del rows[i]  # type: ignore[attr-defined]
         yield f"{i} dropped", without
         if i:
-            swapped = copied(code)
-            for rows in (swapped.instructions, swapped.labels, swapped.meanings):
+            turned = copied(code)
+            for rows in (turned.instructions, turned.labels, turned.meanings):
                 rows[i - 1], rows[i] = rows[i], rows[i - 1]  # type: ignore[index]
-            yield f"{i - 1} and {i} swapped", swapped
-        if name == "run":
-            for what, run in run_mutants(*p):
-                yield f"{i} {what}", with_instruction(code, i, "run", *run)
-            continue
-        for at, parameter in enumerate(p):
-            operand = isinstance(parameter, tuple) and len(parameter) == 2
-            if operand and isinstance(parameter[0], int) and not (name == "gemm" and at == 5):
-                for by in (1, -1, 8):
-                    changed = replaced(p, at, moved(parameter, by))
-                    yield (
-                        f"{i} {name} parameter {at} by {by}",
-                        with_instruction(code, i, name, *changed),
-                    )
-                if parameter[0] == 0:
-                    other = int(rng.integers(0, max(code.arena_size - 8, 1)))
-                    changed = replaced(p, at, (0, other))
-                    yield (
-                        f"{i} {name} parameter {at} at {other}",
-                        with_instruction(code, i, name, *changed),
-                    )
-            elif isinstance(parameter, int):
-                for by in (1, -1):
-                    yield (
-                        f"{i} {name} parameter {at} {by:+}",
-                        with_instruction(code, i, name, *replaced(p, at, parameter + by)),
-                    )
-            elif isinstance(parameter, float):
-                yield (
-                    f"{i} {name} parameter {at} is 0.5",
-                    with_instruction(code, i, name, *replaced(p, at, 0.5)),
-                )
-        if name == "gemm":
-            changed = list(p)
-            changed[6], changed[8] = p[8], p[6]
-            yield f"{i} operands swapped", with_instruction(code, i, name, *changed)
-            yield f"{i} factor", with_instruction(code, i, name, *replaced(p, 5, (2.0, p[5][1])))
+            yield f"{i - 1} and {i} swapped", turned
+        if isinstance(instruction, Map):
+            for what, fields in map_mutants(instruction):
+                yield f"{i} {what}", with_fields(code, i, **fields)
+        else:
+            for what, fields in field_mutants(instruction, code, rng):
+                yield f"{i} {instruction.name}: {what}", with_fields(code, i, **fields)
+        if isinstance(instruction, Gemm):
+            turned_operands = {"a": instruction.b, "b": instruction.a}
+            yield f"{i} operands swapped", with_fields(code, i, **turned_operands)
     for number, (place, shape) in enumerate(code.results):
         changed = copied(code)
         changed.results[number] = moved(place, 1), shape
@@ -260,51 +262,69 @@ def mutants(code: Code, rng: np.random.Generator) -> Iterator[Mutant]:
     yield "arena too small", smaller
 
 
-def run_mutants(shape: Any, operands: Any, micros: Any) -> Iterator[tuple[str, Any]]:
-    for k, (place, strides, *rest) in enumerate(operands):
-        for by in (1, -1):
-            new = (moved(place, by), strides, *rest)
-            yield f"operand {k} by {by}", (shape, replaced(operands, k, new), micros)
-        for axis, stride in enumerate(strides):
-            new = (place, replaced(strides, axis, stride + 1), *rest)
-            yield f"operand {k} stride {axis}", (shape, replaced(operands, k, new), micros)
+def field_mutants(
+    instruction: Kind, code: Code, rng: np.random.Generator
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    for field in dataclasses.fields(instruction):  # type: ignore[arg-type]
+        name, value = field.name, getattr(instruction, field.name)
+        news: list[Any] = []
+        if isinstance(value, Operand):
+            news = [moved(value, by) for by in (1, -1, 8)]
+            if value.space == 0:
+                news.append(Operand(0, int(rng.integers(0, max(code.arena_size - 8, 1)))))
+        elif isinstance(value, bool):
+            news = [not value]
+        elif isinstance(value, int):
+            news = [value + 1, value - 1]
+        elif isinstance(value, float):
+            news = [0.5, 2.0]
+        elif isinstance(value, str):
+            news = [op for op in instruction.ops if op != value] + ["tanh"]
+        elif value and isinstance(value, tuple):
+            news = [replaced(value, k, value[k] + 1) for k in range(len(value))]
+        elif value is None:
+            news = [Operand(1 + len(code.arguments), 0)]
+        for new in news:
+            yield f"{name} is {new}", {name: new}
+
+
+def map_mutants(code: Map) -> Iterator[tuple[str, dict[str, Any]]]:
+    windows, applications = code.windows, code.applications
+    for k, window in enumerate(windows):
+        news = {f"by {by}": window._replace(place=moved(window.place, by)) for by in (1, -1)}
+        for axis, stride in enumerate(window.strides):
+            strides = replaced(window.strides, axis, stride + 1)
+            news[f"stride {axis}"] = window._replace(strides=strides)
+        for what, new in news.items():
+            yield f"window {k} {what}", {"windows": replaced(windows, k, new)}
         if k:
-            both = replaced(replaced(operands, k, operands[k - 1]), k - 1, operands[k])
-            yield f"operands {k - 1} and {k} swapped", (shape, both, micros)
-            same = replaced(operands, k, operands[k - 1])
-            yield f"operand {k} is {k - 1}", (shape, same, micros)
-    for axis, n in enumerate(shape):
-        yield f"axis {axis} longer", (replaced(shape, axis, n + 1), operands, micros)
-        yield f"axis {axis} shorter", (replaced(shape, axis, n - 1), operands, micros)
-    for m, (op, a, b, c, z) in enumerate(micros):
-        yield f"map {m} dropped", (shape, operands, [*micros[:m], *micros[m + 1 :]])
-        other = "tanh" if op != "tanh" else "exp"
-        yield f"map {m} is {other}", (shape, operands, replaced(micros, m, (other, a, b, c, z)))
-        if b is not None and c is None and a != b:
-            yield f"map {m} turned", (shape, operands, replaced(micros, m, (op, b, a, c, z)))
+            yield f"windows {k - 1} and {k} swapped", {"windows": swapped(windows, k - 1, k)}
+            yield f"window {k} is {k - 1}", {"windows": replaced(windows, k, windows[k - 1])}
+    for axis, n in enumerate(code.shape):
+        yield f"axis {axis} longer", {"shape": replaced(code.shape, axis, n + 1)}
+        yield f"axis {axis} shorter", {"shape": replaced(code.shape, axis, n - 1)}
+    for m, apply in enumerate(applications):
+        inputs, z = apply.inputs, apply.output
+        others = [apply._replace(op="tanh" if apply.op != "tanh" else "exp")]
+        if len(inputs) == 2 and inputs[0] != inputs[1]:
+            others.append(apply._replace(inputs=inputs[::-1]))
+        for at, ref in enumerate(inputs):
+            for new_ref in {ref + 1, ref - 1, ~ref} - {ref}:
+                others.append(apply._replace(inputs=replaced(inputs, at, new_ref)))
+        others += [apply._replace(output=new) for new in {z + 1, z - 1, ~z} - {z}]
+        others.append(apply._replace(inputs=inputs[:1] * (1 if len(inputs) > 1 else 2)))
+        for other in others:
+            yield f"{m}: {other}", {"applications": replaced(applications, m, other)}
+        yield f"{m} dropped", {"applications": (*applications[:m], *applications[m + 1 :])}
         if m:
-            both = replaced(replaced(micros, m, micros[m - 1]), m - 1, micros[m])
-            yield f"maps {m - 1} and {m} swapped", (shape, operands, both)
-        for at, ref in enumerate((a, b, c, z), start=1):
-            if ref is not None:
-                for new in {ref + 1, ref - 1, ~ref} - {ref}:
-                    micro = replaced((op, a, b, c, z), at, new)
-                    yield (
-                        f"map {m} takes {new} for {ref}",
-                        (
-                            shape,
-                            operands,
-                            replaced(micros, m, micro),
-                        ),
-                    )
-        arity = (op, a, None, None, z) if b is not None else (op, a, a, None, z)
-        yield f"map {m} arity", (shape, operands, replaced(micros, m, arity))
+            both = swapped(applications, m - 1, m)
+            yield f"applications {m - 1} and {m} swapped", {"applications": both}
 
 
 def rejected(code: Code, recording: Recording) -> bool:
     try:
         verify_code(code, recording.improved)
-        core.Program(code.arena_size, code.arguments, code.buffers, code.instructions, code.results)
+        program_of(code)
     except (VerificationError, ValueError):
         return True
     return False
@@ -367,6 +387,10 @@ def verdict(code: Code, recording: Recording) -> str:
     return ""
 
 
+def place_of_output(instruction: Any) -> Operand:
+    return instruction.windows[-1].place if isinstance(instruction, Map) else instruction.z
+
+
 def test_overlapping_storages_are_rejected_and_named() -> None:
     w = Tensor(np.ones((2, 2)), name="weights")
 
@@ -377,18 +401,13 @@ def test_overlapping_storages_are_rejected_and_named() -> None:
 
     recording = autodiff.compile(step, without=["fuse", "reuse"]).recording(np.ones((2, 2)))
     code = recording.code
-    places = sorted({p[-2] if n != "run" else p[1][-1][0] for n, *p in code.instructions
-                     if n in ("run", "sum")})  # fmt: skip
+    places = sorted({place_of_output(i) for i in code.instructions if i.name in ("map", "reduce")})
     first, second = places[0], places[1]
 
-    def alias(part: Any) -> Any:
-        if part == second:
-            return first
-        if isinstance(part, (tuple, list)):
-            return type(part)(alias(x) for x in part)
-        return part
+    def alias(place: Operand) -> Operand:
+        return first if place == second else place
 
-    changed = dataclasses.replace(code, instructions=alias(code.instructions))
+    changed = dataclasses.replace(code, instructions=everywhere(code.instructions, alias))
     message = verdict(changed, recording)
     assert "instruction" in message
     assert "it holds" in message or "overlaps" in message
@@ -401,20 +420,21 @@ def test_an_operand_that_overlaps_the_output_of_its_run_is_rejected() -> None:
         x.assign(x.value * y)
 
     recording = autodiff.compile(step).recording(2.0)
-    (name, shape, operands, micros), *_ = recording.code.instructions
-    place = operands[0][0]
-    assert place[0] > 1  # the tensor
-    backwards = [*operands, (moved(place, 7), (-1,))]
-    code = with_instruction(recording.code, 0, name, shape, backwards, micros)
-    assert verdict(code, recording) == ""  # no map reads it
-    reading = [*micros, ("stop_gradient", len(operands), None, None, -1)]
-    code = with_instruction(recording.code, 0, name, shape, backwards, reading)
-    code.meanings[0] = Meaning([*recording.code.meanings[0].sources, None])
-    assert "overlaps one that is written" in verdict(code, recording)
-    disjoint = [*operands, ((1, 0), (0,))]
-    code = with_instruction(recording.code, 0, name, shape, disjoint, reading)
-    code.meanings[0] = Meaning([*recording.code.meanings[0].sources, None])
-    assert verdict(code, recording) == ""
+    code = recording.code
+    first, *_ = code.instructions
+    assert isinstance(first, Map)
+    place = first.windows[0].place
+    assert place.space > 1  # the tensor
+    windows = (*first.windows, Window(moved(place, 7), (-1,)))
+    assert verdict(with_fields(code, 0, windows=windows), recording) == ""  # no op reads it
+    reading = (*first.applications, Apply("stop_gradient", (len(first.windows),), -1))
+    changed = with_fields(code, 0, windows=windows, applications=reading)
+    changed.meanings[0] = Meaning([*code.meanings[0].sources, None])
+    assert "overlaps one that is written" in verdict(changed, recording)
+    windows = (*first.windows, Window(Operand(1, 0), (0,)))
+    changed = with_fields(code, 0, windows=windows, applications=reading)
+    changed.meanings[0] = Meaning([*code.meanings[0].sources, None])
+    assert verdict(changed, recording) == ""
 
 
 def test_a_product_onto_its_own_operand_is_rejected() -> None:
@@ -422,10 +442,11 @@ def test_a_product_onto_its_own_operand_is_rejected() -> None:
     recording = autodiff.compile(lambda x: ops.tanh(x) @ w).recording(np.ones((2, 2)))
     code = recording.code
     ((operand, shape),) = code.results
-    _, (name, *p) = code.instructions
-    assert (name, p[11]) == ("gemm", operand)
-    for at in (p[6], moved(p[6], 2)):  # nobody needs the operand afterwards
-        changed = with_instruction(code, 1, name, *replaced(p, 11, at))
+    _, product = code.instructions
+    assert isinstance(product, Gemm)
+    assert product.c == operand
+    for at in (product.a, moved(product.a, 2)):  # nobody needs the operand afterwards
+        changed = with_fields(code, 1, c=at)
         changed.results[0] = at, shape
         assert "overlaps what it reads" in verdict(changed, recording)
 
@@ -439,16 +460,14 @@ def test_a_state_that_is_not_assigned_must_stay() -> None:
 
     recording = autodiff.compile(step).recording(np.ones(3))
     code = recording.code
-    at_a, at_b = ((1 + 1 + n, 0) for n in sorted(code.names, key=lambda n: code.names[n] != a.name))
+    at_a, at_b = (
+        Operand(1 + 1 + n, 0) for n in sorted(code.names, key=lambda n: code.names[n] != a.name)
+    )
 
-    def turned(part: Any) -> Any:
-        if part in (at_a, at_b):
-            return at_b if part == at_a else at_a
-        if isinstance(part, (tuple, list)):
-            return type(part)(turned(x) for x in part)
-        return part
+    def turned(place: Operand) -> Operand:
+        return {at_a: at_b, at_b: at_a}.get(place, place)
 
-    changed = dataclasses.replace(code, instructions=turned(code.instructions))
+    changed = dataclasses.replace(code, instructions=everywhere(code.instructions, turned))
     assert verdict(changed, recording) != ""
 
 
@@ -459,21 +478,17 @@ def test_the_room_after_an_output_may_be_written() -> None:
     recording = autodiff.compile(step, without=["fuse"]).recording(np.ones(3))
     code = recording.code
     (first, _), (second, _) = code.results
-    assert all(operands[-1][2:] == (True,) for _, _, operands, _ in code.instructions)
-    inside = second[0], second[1] + 3  # in the room after the second output
+    assert all(i.windows[-1].padded for i in code.instructions if isinstance(i, Map))
+    inside = moved(second, 3)  # in the room after the second output
 
-    def turned(part: Any) -> Any:
-        if part == first:
-            return inside
-        if isinstance(part, (tuple, list)):
-            return type(part)(turned(x) for x in part)
-        return part
+    def turned(place: Operand) -> Operand:
+        return inside if place == first else place
 
     changed = dataclasses.replace(
         code,
         arena_size=code.arena_size + 16,
-        instructions=turned(code.instructions),
-        results=turned(code.results),
+        instructions=everywhere(code.instructions, turned),
+        results=everywhere(code.results, turned),
     )
     assert "it holds nothing" in verdict(changed, recording)
 

@@ -19,11 +19,22 @@ from autodiff.program.ir import Instruction, Value
 from autodiff.program.plan.layout import Layout
 
 if TYPE_CHECKING:
+    from typing_extensions import dataclass_transform
+
     from autodiff.program.code.flat import Meaning
     from autodiff.program.code.lowering import Lowering
     from autodiff.program.code.machine import Machine
 
-__all__ = ["KINDS", "Emitter", "Kind", "Operand", "Places", "instruction_kind", "kind_of"]
+__all__ = [
+    "KINDS",
+    "Emitter",
+    "Kind",
+    "Operand",
+    "Places",
+    "has_own_kind",
+    "instruction_kind",
+    "kind_of",
+]
 
 
 class Operand(NamedTuple):
@@ -154,6 +165,14 @@ _ELEMENTWISE: list[type[Kind]] = []
 KindT = TypeVar("KindT", bound=type[Kind])
 
 
+if not TYPE_CHECKING:  # (of Python 3.11)
+
+    def dataclass_transform(**_: Any) -> Any:
+        """Tell type checkers that a decorator makes dataclasses."""
+        return lambda decorator: decorator
+
+
+@dataclass_transform(frozen_default=True)
 def instruction_kind(cls: KindT) -> KindT:
     """Make a kind of a class: a frozen record in the table.
 
@@ -171,6 +190,11 @@ def instruction_kind(cls: KindT) -> KindT:
     if made.elementwise:
         _ELEMENTWISE.append(made)
     return made
+
+
+def has_own_kind(op: Op) -> bool:
+    """Whether a kind names this op."""
+    return op.name in _BY_OP
 
 
 def kind_of(op: Op) -> type[Kind] | None:

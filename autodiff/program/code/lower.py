@@ -1,7 +1,7 @@
-"""From placed values and scheduled steps to the flat code that the executor takes.
+"""From placed values and scheduled stages to the flat code that the executor takes.
 
-Which values need memory, and for how long, is decided here; what instructions look like, their kinds
-decide (:mod:`autodiff.program.code.kinds`).
+Which values need memory, and for how long, is decided here; what instructions look like, their
+kinds decide (:mod:`autodiff.program.code.kinds`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from autodiff.program.ir import Program, Value
 from autodiff.program.plan.arena import plan
 from autodiff.program.plan.layout import Layout
 from autodiff.program.plan.place import Placement, base_of, origin_of, place
-from autodiff.program.plan.schedule import Step, schedule
+from autodiff.program.plan.schedule import Stage, schedule
 
 __all__ = ["lower"]
 
@@ -33,29 +33,29 @@ def lower(
     buffered: set[Value] = set()
     while True:
         placement = place(program, in_place=in_place, buffered=buffered)
-        steps, stuck = schedule(placement, fuse=fuse)
+        stages, stuck = schedule(placement, fuse=fuse)
         if not stuck:
             break
         assert not stuck <= buffered  # a copy waits for nothing but its value
         buffered |= stuck
-    return _flatten(placement, steps, reuse)
+    return _flatten(placement, stages, reuse)
 
 
-def _flatten(placement: Placement, steps: list[Step], reuse: bool) -> Code:
+def _flatten(placement: Placement, stages: list[Stage], reuse: bool) -> Code:
     program, layouts = placement.program, placement.layouts
-    lives = _Lives(placement, steps)
+    lives = _Lives(placement, stages)
     storages = {id(s): s for s in (layouts[v].storage for v in lives.kept) if s.in_arena}
     shapes = [x.shape for x in program.arguments]
     lowering = Lowering(shapes, layouts, lives.kept, lives.origins)
     lowering.code.arena_size = plan(storages.values(), reuse=reuse)
-    for step in steps:
-        op = step.members[0].op
+    for stage in stages:
+        op = stage.members[0].op
         kind = kind_of(op.op)
         if kind is None:
             raise RecordingError(
                 f"op {op.name!r} has no kernel and cannot be part of a compiled step"
             )
-        kind.lower(step.members, lowering)
+        kind.lower(stage.members, lowering)
     lowering.code.results = [(lowering.place(v), v.shape) for v in program.results]
     return lowering.finish()
 
@@ -69,21 +69,21 @@ class _Lives:
     origins : of each value that shows another one in the same order, that one.
     """
 
-    def __init__(self, placement: Placement, steps: list[Step]) -> None:
+    def __init__(self, placement: Placement, stages: list[Stage]) -> None:
         self.layouts = placement.layouts
         self.kept: dict[Value, None] = dict.fromkeys(placement.parts)
         self.origins: dict[Value, Value] = {}
-        made_in = {i.output: number for number, step in enumerate(steps) for i in step.members}
-        for number, step in enumerate(steps):
-            is_run = step.is_run
-            for instruction in step.members:
+        made_in = {i.output: number for number, stage in enumerate(stages) for i in stage.members}
+        for number, stage in enumerate(stages):
+            is_map = stage.is_map
+            for instruction in stage.members:
                 for x in instruction.inputs:
-                    if not is_run or made_in.get(self._origin(x)) != number:
+                    if not is_map or made_in.get(self._origin(x)) != number:
                         self._touch(x, number)
-                if not is_run:
+                if not is_map:
                     self.kept[instruction.output] = None
         for v in placement.program.outputs:
-            self._touch(v, len(steps))
+            self._touch(v, len(stages))
         for value, number in made_in.items():
             if value in self.kept:
                 _touch(self.layouts[value], number)

@@ -48,7 +48,7 @@ def to_words(code: Code) -> Words:
         body += (len(shape), *shape)
     body += len(code.buffers), len(code.instructions)
     for instruction in code.instructions:
-        kind = type(instruction)
+        kind: Any = type(instruction)
         number = names[kind.name]
         words = _encoder(kind)(instruction, names)
         body += number, len(words), *words
@@ -82,7 +82,7 @@ Encoder = Callable[[Any, _Names], tuple[int, ...]]
 
 
 @functools.cache
-def _encoder(kind: type[Kind]) -> Encoder:
+def _encoder(kind: Any) -> Encoder:
     words = ", ".join(_words_of(hint, f"r.{name}") for name, hint in _fields(kind))
     names = {"bits": _bits, "chain": chain.from_iterable, "nowhere": _NOWHERE}
     return eval(f"lambda r, names: ({words},)", names)  # type: ignore[no-any-return]
@@ -129,12 +129,12 @@ def _item_of(hint: Any) -> Any:
 
 
 @functools.cache
-def _fields(record: type[Any]) -> list[tuple[str, Any]]:
+def _fields(record: Any) -> list[tuple[str, Any]]:
     """Names and types of the fields of a kind, or of a named tuple."""
     hints = typing.get_type_hints(record)
     if dataclasses.is_dataclass(record):
         return [(f.name, hints[f.name]) for f in dataclasses.fields(record)]
-    return [(name, hints[name]) for name in record._fields]  # type: ignore[attr-defined]
+    return [(name, hints[name]) for name in record._fields]
 
 
 # ---- decoding ----
@@ -191,12 +191,12 @@ class _Reader:
 
     def instruction(self) -> Kind:
         name = self.name()
-        kind = KINDS.get(name)
+        kind: Any = KINDS.get(name)
         if kind is None:
             self.fail(f"there is no kind {name!r}")
         length = self.count()
         end = self.at + length
-        made = kind(*[self.read(hint) for _, hint in _fields(kind)])
+        made: Kind = kind(*[self.read(hint) for _, hint in _fields(kind)])
         if self.at != end:
             self.fail(f"{name} has {length} words, it must have {length + self.at - end}")
         return made

@@ -7,6 +7,7 @@ windows of its storage, so it costs nothing either.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -54,6 +55,10 @@ class Layout(NamedTuple):
     @property
     def contiguous(self) -> bool:
         """Whether the elements lie one after the other, row by row."""
+        return self.strides == contiguous_strides(self.shape) or self._is_in_a_row()
+
+    def _is_in_a_row(self) -> bool:
+        """The same where axes of size 1 have any stride."""
         expected = 1
         for n, stride in zip(self.shape[::-1], self.strides[::-1], strict=True):
             if n != 1 and stride != expected:
@@ -93,7 +98,8 @@ def squeezed(shape: Shape) -> Shape:
     return tuple([n for n in shape if n != 1]) if 1 in shape else shape
 
 
-def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
+@functools.lru_cache(4096)
+def contiguous_strides(shape: Shape) -> tuple[int, ...]:
     """Strides of an array that lies row by row."""
     strides: list[int] = []
     step = 1

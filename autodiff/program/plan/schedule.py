@@ -1,10 +1,10 @@
-"""The order of execution: runs of elementwise ops, and single steps between them.
+"""The order of execution: maps of elementwise ops, and single ops between them.
 
-A *run* computes many elementwise ops of one shape in one pass over the data, block by
-block, so that what only the run needs never leaves the cache. The scheduler keeps to the
+A *map* computes many elementwise ops of one shape in one pass over the data, block by
+block, so that what only the map needs never leaves the cache. The scheduler keeps to the
 order of the program, but when it meets an elementwise op it takes along all others of
 its shape that can be computed now and come before the next op of another kind. (To take
-also what comes after that would make long runs, but keep more values alive: slopes would be
+also what comes after that would make long maps, but keep more values alive: slopes would be
 computed in the forward pass and stored.) A tensor's buffer may be overwritten once all
 that read the old contents have been scheduled.
 """
@@ -19,21 +19,21 @@ from autodiff.program.ir import VIEWS, Instruction, Value
 from autodiff.program.plan.layout import squeezed
 from autodiff.program.plan.place import Placement, base_of
 
-__all__ = ["Step", "schedule"]
+__all__ = ["Stage", "schedule"]
 
-_LONGEST_RUN = 128
+_LONGEST_MAP = 128
 _SMALL = 4096  # elements that may be kept until the end without harm
 
 
 @dataclass
-class Step:
-    """One instruction of the executor: a single op, or a run of elementwise ones."""
+class Stage:
+    """One instruction of the executor: a single op, or a map of elementwise ones."""
 
     members: list[Instruction]
 
     @property
-    def is_run(self) -> bool:
-        """Whether it is a run; its shape is that of its members without axes of size 1."""
+    def is_map(self) -> bool:
+        """Whether it is a map; its shape is that of its members without axes of size 1."""
         return self.members[0].op.op.elementwise
 
     @property
@@ -42,32 +42,32 @@ class Step:
         return squeezed(self.members[0].output.shape)
 
 
-def schedule(placement: Placement, *, fuse: bool = True) -> tuple[list[Step], set[Value]]:
-    """The steps of a placed program, in order; and tensors that stand in the way.
+def schedule(placement: Placement, *, fuse: bool = True) -> tuple[list[Stage], set[Value]]:
+    """The stages of a placed program, in order; and tensors that stand in the way.
 
     Two tensors may be assigned each other's old contents: then neither can be written
     first. The second result names such states; they must be placed by way of a copy.
     """
     scheduler = _Scheduler(placement, fuse)
-    steps = scheduler.run()
+    stages = scheduler.run()
     stuck = {i.output for i in scheduler.unscheduled()}
-    return steps, {state for value, state in placement.homes.items() if value in stuck}
+    return stages, {state for value, state in placement.homes.items() if value in stuck}
 
 
 class _Scheduler:
     def __init__(self, placement: Placement, fuse: bool) -> None:
-        self.longest = _LONGEST_RUN if fuse else 1
+        self.longest = _LONGEST_MAP if fuse else 1
         self.instructions = placement.program.instructions
         self.waiting: dict[Instruction, int] = dict.fromkeys(self.instructions, 0)
         self.readers: dict[Instruction, list[Instruction]] = {i: [] for i in self.instructions}
-        # Readers of a tensor's old contents, by who overwrites it, that it cannot share a run with.
+        # Readers of a tensor's old contents, by who overwrites it, that it cannot share a map with.
         self.rivals: dict[Instruction, list[Instruction]] = {}
         self.number: dict[Instruction, tuple[int, int]] = {}  # the order to keep to
         self.single: list[tuple[tuple[int, int], Instruction]] = []
         self.elementwise: dict[Shape, list[tuple[tuple[int, int], Instruction]]] = {}
-        self.after_run: list[Instruction] = []  # what must wait until the present run ends
-        self.in_run: set[Instruction] = set()
-        self.steps: list[Step] = []
+        self.after_map: list[Instruction] = []  # what must wait until the present map ends
+        self.in_map: set[Instruction] = set()
+        self.stages: list[Stage] = []
         self._connect(placement)
         self._put_in_order()
         self.singles = sorted(  # those that are not scheduled yet, the next one last
@@ -84,7 +84,7 @@ class _Scheduler:
         """Number the instructions; what is computed from one value waits for its first reader.
 
         (A slope, say, is computed where it is used: it takes as much memory as the value that
-        it is computed from, and in its reader's run it takes none.) Small values that
+        it is computed from, and in its reader's map it takes none.) Small values that
         nothing reads, updates of biases say, wait for each other at the end.
         """
         origin: dict[Value, Value] = {}  # the one value that another is computed from
@@ -126,18 +126,18 @@ class _Scheduler:
         self.readers[before].append(after)
         self.waiting[after] += 1
 
-    def run(self) -> list[Step]:
+    def run(self) -> list[Stage]:
         self._release([i for i in self.instructions if self.waiting[i] == 0])
         while self.single or self.elementwise:
             shape = min(self.elementwise, key=lambda s: self.elementwise[s][0], default=None)
             if shape is None or (self.single and self.single[0] < self.elementwise[shape][0]):
                 number, instruction = heapq.heappop(self.single)
                 self.single_done.add(number)
-                self.steps.append(Step([instruction]))
+                self.stages.append(Stage([instruction]))
                 self._release(self._done(instruction))
             else:
-                self._one_run(shape)
-        return self.steps
+                self._one_map(shape)
+        return self.stages
 
     def _next_single(self) -> tuple[int, int]:
         """The number of the first op that is not elementwise and not scheduled."""
@@ -149,7 +149,7 @@ class _Scheduler:
         """What waits in a circle: tensors that are assigned each other's old contents."""
         return [i for i in self.instructions if self.waiting[i] > 0]
 
-    def _one_run(self, shape: Shape) -> None:
+    def _one_map(self, shape: Shape) -> None:
         members: list[Instruction] = []
         limit = self._next_single()
         while shape in self.elementwise and len(members) < self.longest:
@@ -160,32 +160,32 @@ class _Scheduler:
             if not queue:
                 del self.elementwise[shape]
             members.append(instruction)
-            self.in_run.add(instruction)
+            self.in_map.add(instruction)
             ready = self._done(instruction)
             self._release([r for r in ready if not self._must_wait(r)])
-            self.after_run.extend(r for r in ready if self._must_wait(r))
-        self.steps.append(Step(members))
-        self.in_run.clear()
-        released, self.after_run = self.after_run, []
+            self.after_map.extend(r for r in ready if self._must_wait(r))
+        self.stages.append(Stage(members))
+        self.in_map.clear()
+        released, self.after_map = self.after_map, []
         self._release(released)
 
     def _must_wait(self, instruction: Instruction) -> bool:
-        """Whether it uses the present run's results otherwise than element by element."""
-        if not self.in_run:
+        """Whether it uses the present map's results otherwise than element by element."""
+        if not self.in_map:
             return False
         if instruction.op.name == "reshape":
             x = instruction.inputs[0]
-            return x.producer in self.in_run and squeezed(x.shape) != squeezed(
+            return x.producer in self.in_map and squeezed(x.shape) != squeezed(
                 instruction.output.shape
             )
         if instruction.op.name in VIEWS:
-            return any(self._of_run(x) for x in instruction.inputs)
-        return any(rival in self.in_run for rival in self.rivals.get(instruction, ()))
+            return any(self._of_map(x) for x in instruction.inputs)
+        return any(rival in self.in_map for rival in self.rivals.get(instruction, ()))
 
-    def _of_run(self, value: Value) -> bool:
+    def _of_map(self, value: Value) -> bool:
         while value.op == "reshape":
             value = value.inputs[0]
-        return value.producer in self.in_run
+        return value.producer in self.in_map
 
     def _done(self, instruction: Instruction) -> list[Instruction]:
         ready = []
@@ -203,7 +203,7 @@ class _Scheduler:
             if instruction.op.name in VIEWS:
                 for r in self._done(instruction):
                     if self._must_wait(r):
-                        self.after_run.append(r)
+                        self.after_map.append(r)
                     else:
                         stack.append(r)
             elif instruction.op.op.elementwise:

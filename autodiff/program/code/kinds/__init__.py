@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from autodiff.program.code.kind import KINDS, kind_of
+from autodiff.program.code.kind import KINDS, has_own_kind, kind_of
 
-__all__ = ["KINDS", "kind_of"]
+__all__ = ["KINDS", "has_own_kind", "kind_of"]
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")

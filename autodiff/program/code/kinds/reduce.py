@@ -51,9 +51,15 @@ class Reduce(Kind):
         (x,) = instruction.inputs
         axis = instruction.op.attributes["axis"]
         first, last = (axis[0], axis[-1] + 1) if axis else (0, 0)
-        sizes = (math.prod(n) for n in (x.shape[:first], x.shape[first:last], x.shape[last:]))
-        places = lowering.place(x), lowering.place(instruction.output)
-        lowering.emit_one(cls(instruction.op.name, *sizes, *places), instruction)
+        made = cls(
+            instruction.op.name,
+            outer=math.prod(x.shape[:first]),
+            reduced=math.prod(x.shape[first:last]),
+            inner=math.prod(x.shape[last:]),
+            x=lowering.place(x),
+            z=lowering.place(instruction.output),
+        )
+        lowering.emit_one(made, instruction)
 
     def check(self, machine: Machine, meaning: Meaning) -> None:
         """Its sizes must be those around the axes; any will do if nothing is reduced."""
