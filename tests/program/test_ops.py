@@ -50,4 +50,5 @@ def test_values_and_gradients(op: Op, example: Example, rng: np.random.Generator
     try:  # composed of ops of the table, or refused by name
         check(builder(op, example, calls[0][0]), *calls)
     except RecordingError as error:
-        assert f"op {op.name!r} has no kernel" in str(error)
+        if f"op {op.name!r} has no kernel" not in str(error):
+            raise
