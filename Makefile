@@ -9,7 +9,7 @@ ARGS   ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SOURCES := pyproject.toml $(wildcard setup.py MANIFEST.in) \
-           $(filter-out csrc/_core.c,$(wildcard csrc/*.*))
+           $(filter-out csrc/_core.c,$(wildcard csrc/*.* csrc/*/*.*))
 TESTED := tests examples benchmarks docs pyproject.toml README.md
 # The virtual environment of `make test` can run the demonstration too.
 DEMO_VENV := $(or $(wildcard $(VENV)/.dev),$(VENV)/.examples)

@@ -18,32 +18,42 @@ from typing import Any
 import numpy as np
 
 from autodiff import _core
+from autodiff.program.code.flat import Code
+from autodiff.program.code.kind import Operand
+from autodiff.program.code.kinds.gemm import Gemm
+from autodiff.program.code.kinds.map import Apply, Map, Window
+from autodiff.program.code.load import program_of
 
 SIZES = [(128, 784, 512), (784, 128, 512), (128, 400, 784), (32, 160, 512), (160, 1600, 128),
          (512, 512, 512), (1024, 1024, 1024)]  # fmt: skip
 ADAM = [
-    ("multiply", 2, 4, None, -1), ("multiply", 1, 5, None, -2), ("add", -1, -2, None, 2),
-    ("square", 1, None, None, -1), ("multiply", -1, 5, None, -1), ("multiply", 3, 4, None, -2),
-    ("add", -1, -2, None, 3), ("sqrt", 3, None, None, -1), ("add", -1, 5, None, -1),
-    ("divide", 2, -1, None, -1), ("multiply", -1, 5, None, -1), ("subtract", 0, -1, None, 0),
+    Apply("multiply", (2, 4), -1), Apply("multiply", (1, 5), -2), Apply("add", (-1, -2), 2),
+    Apply("square", (1,), -1), Apply("multiply", (-1, 5), -1), Apply("multiply", (3, 4), -2),
+    Apply("add", (-1, -2), 3), Apply("sqrt", (3,), -1), Apply("add", (-1, 5), -1),
+    Apply("divide", (2, -1), -1), Apply("multiply", (-1, 5), -1), Apply("subtract", (0, -1), 0),
 ]  # fmt: skip
+
+ADAM_COST = 17.0  # in additions
 
 
 def product(m: int, k: int, n: int) -> Any:
     """One matrix product."""
     random = np.random.default_rng(0)
     a, b, c = random.normal(size=(m, k)), random.normal(size=(k, n)), np.zeros((m, n))
-    code = [("gemm", 0, 0, m, n, k, 1.0, (1, 0), k, (2, 0), n, 0.0, (3, 0), n, (), (), (), ())]
-    return _core.Program(0, [], [a, b, c], code, [])
+    x, y, z = (Operand(space, 0) for space in (1, 2, 3))
+    gemm = Gemm(False, False, m, n, k, 1.0, None, x, k, y, n, 0.0, z, n, (), (), (), ())
+    return program_of(Code(buffers=[a, b, c], instructions=[gemm]))
 
 
 def adam(n: int) -> Any:
     """An update of n numbers in one run."""
     random = np.random.default_rng(0)
     tensors = [random.uniform(0.5, 1.0, n) for _ in range(4)]
-    operands = [((i + 1, 0), (1,)) for i in range(4)] + [((5, i), (0,)) for i in range(2)]
+    windows = [Window(Operand(i + 1, 0), (1,)) for i in range(4)]
+    windows += [Window(Operand(5, i), (0,)) for i in range(2)]
     buffers = [*tensors, np.array([0.9, 0.1])]
-    return _core.Program(0, [], buffers, [("run", (n,), operands, ADAM)], [])
+    update = Map((n,), tuple(windows), tuple(ADAM), ADAM_COST)
+    return program_of(Code(buffers=buffers, instructions=[update]))
 
 
 def least(program: Any, counts: list[int], seconds: float) -> dict[int, float]:

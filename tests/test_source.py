@@ -18,8 +18,8 @@ CSRC = TESTS.parent / "csrc"
 
 PYTHON = sorted(PACKAGE.rglob("*.py"))
 TEST_FILES = sorted(TESTS.rglob("*.py"))
-C_FILES = sorted(p for s in ("*.c", "*.h", "*.inc", "*.def") for p in CSRC.glob(s))
-CYTHON = sorted(p for s in ("*.pyx", "*.pxi", "*.pxd") for p in CSRC.glob(s))
+C_FILES = sorted(p for s in ("*.c", "*.h", "*.inc", "*.def") for p in CSRC.rglob(s))
+CYTHON = sorted(p for s in ("*.pyx", "*.pxi", "*.pxd") for p in CSRC.rglob(s))
 GENERATED = {"_core.c"}
 
 needs_csrc = pytest.mark.skipif(not CSRC.is_dir(), reason="no csrc next to the tests")

@@ -126,11 +126,12 @@ class Recording:
         if number is None:
             return IndexRangeError(str(error))
         instruction, label = code.instructions[number], code.labels[number]
-        reason = instruction.error(error.numbers)  # type: ignore[attr-defined]
+        reason: AutodiffError = instruction.error(error.numbers)  # type: ignore[attr-defined]
         step = error.step  # type: ignore[attr-defined]
         where = f"instruction {number}" + ("" if step is None else f", step {step}")
         node = f", node {label!r}" if label else ""
-        return type(reason)(f"{instruction.name}: {where}: {reason}{node}")
+        text = f"{instruction.name}: {where}: {reason}{node}"
+        return type(reason)(text)
 
     def results(self, flat: Sequence[Any]) -> Any:
         """The results as the step returns them."""

@@ -221,7 +221,8 @@ static void read_stack(ad_reader *reader, product *p, matrix x[3])
     for (ptrdiff_t i = 0; i < p->axes; i++) p->size[i] = size[i];
 }
 
-static void read_fields(ad_reader *reader, product *p, matrix x[3])
+/* Returns whether there is a scale: where it is may be known only when the program is called. */
+static bool read_fields(ad_reader *reader, product *p, matrix x[3])
 {
     ad_operand scale;
     p->ta = ad_read_flag(reader);
@@ -230,13 +231,15 @@ static void read_fields(ad_reader *reader, product *p, matrix x[3])
     p->n = ad_read_size(reader);
     p->k = ad_read_size(reader);
     p->alpha = ad_read_double(reader);
-    if (ad_read_operand_or_none(reader, &scale)) ad_bind(reader, &p->scale, scale, 0, 1);
+    const bool is_scaled = ad_read_operand_or_none(reader, &scale);
+    if (is_scaled) ad_bind(reader, &p->scale, scale, 0, 1);
     for (int i = 0; i < 3; i++) {
         if (i == 2) p->beta = ad_read_double(reader);
         x[i].operand = ad_read_operand(reader);
         x[i].ld = ad_read_number(reader);
     }
     read_stack(reader, p, x);
+    return is_scaled;
 }
 
 /* Our kernel, or a BLAS that has threads of its own. */
@@ -265,7 +268,7 @@ static void load(ad_reader *reader, ad_instruction *to)
     matrix x[3];
     ad_cut apart;
     if (p == NULL) return;
-    read_fields(reader, p, x);
+    const bool is_scaled = read_fields(reader, p, x);
     if (ad_refused(reader)) return;
     turn_column(p, x);
     x[0].rows = p->ta ? p->k : p->m, x[0].cols = p->ta ? p->m : p->k;
@@ -279,7 +282,7 @@ static void load(ad_reader *reader, ad_instruction *to)
     }
     choose_kernel(reader, p, &apart);
     cut(p, &apart);
-    ad_set_instruction(to, p->axes == 0 && p->scale == NULL ? execute_one : execute, p, &p->parts);
+    ad_set_instruction(to, p->axes == 0 && !is_scaled ? execute_one : execute, p, &p->parts);
 }
 
 AD_KIND("gemm", load, NULL)

@@ -193,8 +193,7 @@ def test_an_output_that_may_be_padded_changes_nothing_else(isa, rng):
         [],
         [
             elementwise((13,), [((1, 0), (1,)), ((0, 32), (1,))], [("exp", 0, 1)]),
-            (
-                "run",
+            elementwise(
                 (13,),
                 [((0, 32), (1,)), ((0, 8), (1,), True)],
                 [("negative", 0, 1)],

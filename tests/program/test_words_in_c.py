@@ -92,6 +92,4 @@ def test_a_fault_and_a_refusal_are_told(driver, tmp_path):
     assert failed == (1, ["instruction 0 failed: 3, 3"])
     status, lines = run(driver, tmp_path, words[:-1], [], [[4.0, 5.0, 6.0], [2.0, 3.0]])
     assert status == 3
-    assert lines == [
-        "refused, word 2, instruction -1: there are more or fewer words than they say"
-    ]
+    assert lines == ["refused, word 2, instruction -1: there are more or fewer words than they say"]
