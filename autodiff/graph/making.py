@@ -2,7 +2,8 @@
 
 A graph that is built anew in every step is built by these functions. They take what is exactly a
 node, a tensor, a Python number or an array of float64, outside recordings, if the shapes fit; for
-anything else they return None, and the general way, which calls the class, says what is wrong.
+anything else (an op with several outputs, too) they return None, and the general way, which calls
+the class, says what is wrong.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ def of_one(bound: BoundOp, x: Any) -> Any:
     op = bound.op
     shape = x.shape
     if not op.elementwise:
+        if op.several:
+            return None
         try:
             shape = _shape(bound, shape)
         except ShapeError:
@@ -92,6 +95,8 @@ def of_two(bound: BoundOp, x: Any, y: Any) -> Any:
     op = bound.op
     shape = x.shape
     if (shape is not y.shape and shape != y.shape) or not op.elementwise:
+        if op.several:
+            return None
         try:
             shape = _shape(bound, shape, y.shape)
         except ShapeError:
@@ -110,7 +115,7 @@ def of_two(bound: BoundOp, x: Any, y: Any) -> Any:
 
 def of_several(bound: BoundOp, inputs: Sequence[Any]) -> Any:
     """The node of any op."""
-    if _observer() is not None:
+    if bound.op.several or _observer() is not None:
         return None
     try:
         frame = _frame(2)
