@@ -70,11 +70,30 @@ class Emitter(Builder):
         super().__init__()
         self.plain = plain
         self._known: dict[Any, Value] = {}
+        self._known_several: dict[Any, tuple[Value, ...]] = {}
         self._numbers: dict[Any, int] = {}  # of ops, by object and by what they compute
         self.part_of: dict[Value, list[tuple[Value, int]]] = {}  # concats a value is part of
         for instruction in program.instructions if program is not None else ():
             if instruction.op.name == "concat":
                 self._note_parts(instruction.output)
+
+    def copied(
+        self,
+        old: Instruction,
+        inputs: Sequence[Value],
+        regions: tuple[Program, ...] | None = None,
+    ) -> tuple[Value, ...]:
+        """As a builder; equal ones of several outputs are one."""
+        if self.plain or old.plain or old.regions:
+            return super().copied(old, inputs, regions)
+        key = (old.op.key(), *inputs)
+        known = self._known_several.get(key)
+        if known is None:
+            known = self._known_several[key] = super().copied(old, inputs)
+        elif self.rank is not None and known[0].producer is not None:
+            producer = known[0].producer
+            producer.rank = min(producer.rank, self.rank)  # it is needed so early
+        return known
 
     def emit(
         self,
@@ -168,17 +187,24 @@ def rewrite(
     change: Callable[[Emitter, Instruction, list[Value]], Value | None],
     *,
     plain: bool = False,
+    regions: Callable[[Program], Program] | None = None,
 ) -> Program:
     """Emit every instruction anew; `change` may say what takes the place of one.
 
-    change : given the emitter, the old instruction and its new inputs; None: no change.
+    change : given the emitter, an old instruction of one output and its new inputs; None: no
+        change.
     plain : without simplifying anything else.
+    regions : what takes the place of the programs that instructions own.
     """
     emitter = Emitter(plain=plain)
     new: dict[Value, Value] = {}
     for old in program.instructions:
         inputs = [new.get(x, x) for x in old.inputs]
         emitter.rank = old.rank
+        if not old.plain:
+            owned = None if regions is None else tuple(map(regions, old.regions))
+            new.update(zip(old.outputs, emitter.copied(old, inputs, owned), strict=True))
+            continue
         value = change(emitter, old, inputs)
         if value is None:
             value = emitter.emit(old.op, inputs, old.output.label, old)
@@ -223,7 +249,12 @@ def substitute(program: Program, new: dict[Value, Value]) -> Program:
                 stack.extend(reversed(missing))
             else:
                 inputs = [done[x] for x in value.inputs]
-                emitter.rank = value.producer.rank
-                done[value] = emitter.emit(value.producer.op, inputs, value.label, value.producer)
+                producer = value.producer
+                emitter.rank = producer.rank
+                if producer.plain:
+                    done[value] = emitter.emit(producer.op, inputs, value.label, producer)
+                else:
+                    made = zip(producer.outputs, emitter.copied(producer, inputs), strict=True)
+                    done.update((x, z) for x, z in made if x is value or x not in new)
                 stack.pop()
     return program.replaced(emitter.instructions, done).in_order()

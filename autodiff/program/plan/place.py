@@ -231,9 +231,8 @@ class _Placer:
             storage = Storage(x.size, argument=position, label=x.label)
             self.layouts[x] = Layout(storage, 0, x.shape, contiguous_strides(x.shape))
         for instruction in self.program.instructions:
-            output = instruction.output
             if _shows(instruction.op.op):
-                (x,) = instruction.inputs
+                (x,), output = instruction.inputs, instruction.output
                 layout = view(instruction.op, self._layout(x), output.shape)
                 if layout is None:
                     x = self._copied(x, instruction, result)
@@ -242,7 +241,8 @@ class _Placer:
                 self.layouts[output] = layout
             else:
                 self._make_operands_fit(instruction, result)
-                self._layout(output)
+                for output in instruction.outputs:
+                    self._layout(output)
             result.append(instruction)
         for i, v in enumerate(self.program.results):
             if not self._layout(v).contiguous:
@@ -308,14 +308,11 @@ def _copy(program: Program) -> Program:
     new: dict[Value, Value] = {}
     instructions = []
     for old in program.instructions:
-        instruction = Instruction(
-            old.op,
-            [new.get(x, x) for x in old.inputs],
-            old.output.label,
-            old.rank,
-            old.output.shape,
-        )
+        inputs = [new.get(x, x) for x in old.inputs]
+        instruction = Instruction(old.op, inputs, "", old.rank, old.shape, old.regions)
         instruction.source = old
-        new[old.output] = instruction.output
+        for z_old, z in zip(old.outputs, instruction.outputs, strict=True):
+            z.label = z_old.label
+            new[z_old] = z
         instructions.append(instruction)
     return program.replaced(instructions, new)
