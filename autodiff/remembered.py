@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import marshal
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from autodiff.apply import MAKERS, MAKERS_OF_ONE
@@ -19,6 +19,9 @@ __all__ = ["remembering"]
 
 _MOST = 1 << 14  # questions that are kept of one op
 _FEW = 8  # operands that are looked up together
+
+_LONG = 64  # items of a sequence that is written
+_PLAIN = frozenset({int, float, bool, str, type(None)})
 
 _written = marshal.dumps
 _NONE: Any = object()  # stands for what was not given
@@ -43,13 +46,13 @@ def _of_one(op: Op, general: Callable[..., Any]) -> Callable[..., Any]:
         if make is None:
             return general(*(() if x is _NONE else (x,)), *more, **named)
         question = _question(x.shape, more, named)
-        answer = found(question)
+        answer = None if question is None else found(question)
         if answer is not None:
             made = make(answer[0], x, answer[1])
             if made is not None:
                 return made
         made = general(x, *more, **named)
-        if answer is None and question is not None and _is_lasting(more, named):
+        if answer is None and question is not None:
             _remember(known, question, op, (x,), made)
         return made
 
@@ -69,25 +72,31 @@ def _of_several(op: Op, general: Callable[..., Any]) -> Callable[..., Any]:
         if len(shapes) != len(parts):
             return general(parts, *more, **named)
         question = _question(shapes, more, named)
-        answer = found(question)
+        answer = None if question is None else found(question)
         if answer is not None:
             made = make(answer[0], parts, answer[1])
             if made is not None:
                 return made
         inputs = tuple(parts)
         made = general(parts, *more, **named)
-        if answer is None and question is not None and _is_lasting(more, named):
+        if answer is None and question is not None:
             _remember(known, question, op, inputs, made)
         return made
 
     return call
 
 
-def _question(shapes: Any, more: tuple[Any, ...], named: dict[str, Any]) -> Any:
+def _question(shapes: Any, more: tuple[Any, ...], named: dict[str, Any]) -> bytes | None:
     """What is asked for, as bytes: as keys 1, 1.0 and True would be the same. None: unknown.
 
     Slices are written as what they are made of, and where they stand.
     """
+    for x in more:
+        if type(x) not in _PLAIN and not _is_flat(x):
+            return None
+    for x in named.values():
+        if type(x) not in _PLAIN and not _is_flat(x):
+            return None
     try:
         if len(more) == 1 and not named:
             (index,) = more
@@ -96,8 +105,22 @@ def _question(shapes: Any, more: tuple[Any, ...], named: dict[str, Any]) -> Any:
             if type(index) is tuple:
                 return _written([shapes, *_parts(index)], 2)
         return _written((shapes, more, named), 2)
-    except ValueError:  # it is made of something else
+    except ValueError:  # a slice where none belongs
         return None
+
+
+def _is_flat(x: Any) -> bool:
+    """Whether it is a slice, or a short sequence, of Python's numbers and the like.
+
+    Others are never written: an array is written as its bytes, which do not tell its type, and
+    a list may hold itself.
+    """
+    kind = type(x)
+    if kind is slice:
+        return type(x.start) in _PLAIN and type(x.stop) in _PLAIN and type(x.step) in _PLAIN
+    if (kind is not tuple and kind is not list) or len(x) > _LONG:
+        return False
+    return all(type(i) in _PLAIN or (type(i) is slice and _is_flat(i)) for i in x)
 
 
 def _parts(index: tuple[Any, ...]) -> tuple[list[Any], list[bool]]:
@@ -107,23 +130,6 @@ def _parts(index: tuple[Any, ...]) -> tuple[list[Any], list[bool]]:
         return [*index], kinds
     parts = [(i.start, i.stop, i.step) if type(i) is slice else i for i in index]
     return parts, kinds
-
-
-def _is_lasting(more: tuple[Any, ...], named: dict[str, Any]) -> bool:
-    """Whether the question, as bytes, means the same for ever.
-
-    NumPy's numbers and arrays are written as their bytes, which do not tell their types.
-    """
-    given = [*more, *named.values()]
-    return all(is_plain(part) for x in given for part in _plain_parts(x))
-
-
-def _plain_parts(x: Any) -> Sequence[Any]:
-    if type(x) is slice:
-        return x.start, x.stop, x.step
-    if type(x) is list:
-        return x
-    return [part for item in x for part in _plain_parts(item)] if type(x) is tuple else (x,)
 
 
 def _remember(
