@@ -8,6 +8,7 @@ from typing import Any
 from autodiff.program.code import load
 from autodiff.program.code.flat import Code
 from autodiff.program.code.kinds.map import Apply, Map, Window
+from autodiff.program.fused import find_op
 
 __all__ = ["elementwise", "program_of"]
 
@@ -18,7 +19,7 @@ def elementwise(shape: Any, windows: Sequence[Any], applications: Sequence[Any])
         tuple(shape),
         tuple(Window(*window) for window in windows),
         tuple(Apply(op, tuple(inputs), output) for op, *inputs, output in applications),
-        float(len(applications)),
+        float(sum(find_op(op).cost for op, *_ in applications)),
     )
 
 
