@@ -9,7 +9,7 @@ ARGS   ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SOURCES := pyproject.toml $(wildcard setup.py MANIFEST.in) \
-           $(filter-out csrc/_core.c,$(wildcard csrc/*.*))
+           $(filter-out csrc/_core.c,$(wildcard csrc/*.* csrc/*/*.*))
 TESTED := tests examples benchmarks docs pyproject.toml README.md
 # The virtual environment of `make test` can run the demonstration too.
 DEMO_VENV := $(or $(wildcard $(VENV)/.dev),$(VENV)/.examples)
@@ -65,9 +65,11 @@ wheel-test: $(VENV)/.python ## source distribution -> wheel -> installed -> test
 	$(ONE_THREAD) "$$python" -m pytest -p no:cacheprovider $(ARGS)
 
 # libstdc++ too: without it the sanitizer cannot follow the exceptions of others' C++ (matplotlib).
+# An arena of words that are none may be larger than any memory: the loader must be told so.
 SANITIZER := LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) \
              $$($(CC) -print-file-name=libstdc++.so.6)" PYTHONMALLOC=malloc \
-             ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+             ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=4000 \
+             UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 sanitize: .venv-sanitize/.python ## the tests with address and undefined-behaviour sanitizers
 	rm -rf build/sanitize && mkdir -p build/sanitize
 	cp -R autodiff csrc $(wildcard $(TESTED) setup.py MANIFEST.in LICENSE) build/sanitize

@@ -59,13 +59,14 @@ core = Extension(
     "autodiff._core",
     sources=[
         "csrc/_core.pyx",
-        "csrc/loops.c",
-        "csrc/parts.c",
-        "csrc/program.c",
-        "csrc/threads.c",
-        *sorted(glob("csrc/kernels_*.c")),
+        *sorted(f for f in glob("csrc/*.c") if f != os.path.join("csrc", "_core.c")),
+        *sorted(glob("csrc/instructions/*.c")),  # one file a kind, which enters itself
     ],
-    depends=[f for end in ("h", "inc", "def", "pxi") for f in sorted(glob(f"csrc/*.{end}"))],
+    depends=[
+        f
+        for end in ("h", "inc", "def", "pxi")
+        for f in sorted([*glob(f"csrc/*.{end}"), *glob(f"csrc/instructions/*.{end}")])
+    ],
     include_dirs=["csrc", numpy.get_include()],
     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
     extra_compile_args=compile_args,

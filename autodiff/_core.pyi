@@ -1,6 +1,9 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from autodiff.array import Array
 from autodiff.op import BoundOp
 
@@ -34,13 +37,20 @@ def _gemm(
 ) -> None: ...
 def _blas_from(n: float | None = None) -> float: ...
 
-class RowNumberError(IndexError):
+class InstructionError(IndexError):
     instruction: int
-    row: float
-    n_rows: int
+    numbers: tuple[float, ...]
     step: int | None
     def __init__(
-        self, instruction: int, row: float, n_rows: int, step: int | None = None
+        self, instruction: int, numbers: tuple[float, ...], step: int | None = None
+    ) -> None: ...
+
+class LoadError(ValueError):
+    code: int
+    place: int
+    instruction: int | None
+    def __init__(
+        self, code: int, reason: str, place: int, instruction: int | None = None
     ) -> None: ...
 
 def holding(lock: Any, function: Callable[[], _T]) -> _T: ...
@@ -59,16 +69,9 @@ def write_together(
 ) -> None: ...
 
 class Program:
-    arena_size: int
     lock: Lock
     def __init__(
-        self,
-        arena_size: int,
-        arguments: Sequence[tuple[int, ...]],
-        buffers: Sequence[Array],
-        instructions: Sequence[tuple[Any, ...]],
-        results: Sequence[tuple[tuple[int, int], tuple[int, ...]]],
-        lock: Lock | None = None,
+        self, words: NDArray[np.int64], buffers: Sequence[Array], lock: Lock | None = None
     ) -> None: ...
     def __call__(self, *arguments: Array | float) -> tuple[Any, ...]: ...
     def run(self, *arguments: Array | float) -> tuple[Any, ...]: ...
@@ -84,9 +87,10 @@ class Program:
     @property
     def n_instructions(self) -> int: ...
     @property
+    def arena_size(self) -> int: ...
+    @property
     def n_in_parts(self) -> int: ...
     @property
     def nbytes(self) -> int: ...
     @property
     def isa(self) -> str: ...
-    def listing(self) -> str: ...

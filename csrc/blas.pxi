@@ -18,10 +18,15 @@ cdef extern from "blas.h":
         const ad_loop*, ad_gemm, int, int, ptrdiff_t, ptrdiff_t, ptrdiff_t, const double*,
         ptrdiff_t, const double*, ptrdiff_t, double, double*, ptrdiff_t) noexcept nogil
 
-cdef extern from "program.h":
+cdef extern from "instructions/gemm.h":
     void ad_gemm_in_parts(
         const ad_kernels*, int, int, ptrdiff_t, ptrdiff_t, ptrdiff_t, const double*, ptrdiff_t,
         const double*, ptrdiff_t, double*, ptrdiff_t) noexcept nogil
+
+cdef extern from "load.h":
+    ctypedef ad_gemm (*ad_choose_gemm)(
+        ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept
+    ad_choose_gemm ad_blas_gemm
 
 # Its arguments in order: I an integer's address, D a double's, whatever the types are called.
 SIGNATURE = re.compile(
@@ -53,6 +58,32 @@ cdef bint load_blas() except -1:
     ad_blas_wide = wide
     ad_blas_dgemm = <ad_dgemm>PyCapsule_GetPointer(capsule, name)
     return True
+
+
+cdef object blas_error = None  # what came up while a program was loaded
+
+cdef ad_gemm choose_gemm(
+    ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, ptrdiff_t lda, ptrdiff_t ldb, ptrdiff_t ldc
+) noexcept:
+    """BLAS for what is large, or NULL; the loader of programs asks."""
+    global blas_error
+    try:
+        if ad_wants_blas(m, n, k) and load_blas() and ad_fits_blas(m, n, k, lda, ldb, ldc):
+            return ad_gemm_blas
+    except BaseException as error:  # a loader cannot raise
+        blas_error = error
+    return NULL
+
+ad_blas_gemm = choose_gemm
+
+
+cdef int raise_blas_error() except -1:
+    """Raise what came up, once."""
+    global blas_error
+    if blas_error is not None:
+        error, blas_error = blas_error, None
+        raise error
+    return 0
 
 
 def _gemm(str how not None, bint ta, bint tb, double alpha, const double[:, :] a,

@@ -135,7 +135,7 @@ void ad_copy_matrix(ptrdiff_t rows, ptrdiff_t cols, const double *x, ptrdiff_t x
             if (z_col != 1)
                 for (ptrdiff_t j = 0; j < cols; j++) z[j * z_col] = x[j * x_col];
             else if (x_col == 1)
-                memcpy(z, x, (size_t)cols * sizeof *z);
+                memmove(z, x, (size_t)cols * sizeof *z);
             else if (x_col == 0)
                 for (ptrdiff_t j = 0; j < cols; j++) z[j] = *x;
             else
@@ -268,7 +268,7 @@ void ad_take(ptrdiff_t n_rows, ptrdiff_t width, ptrdiff_t n, const double *rows,
              const double *x, double *z)
 {
     for (ptrdiff_t i = 0; i < n; i++, z += width)
-        memcpy(z, x + row_number(rows[i], n_rows) * width, (size_t)width * sizeof *z);
+        memmove(z, x + row_number(rows[i], n_rows) * width, (size_t)width * sizeof *z);
 }
 
 void ad_scatter(ptrdiff_t n_rows, ptrdiff_t width, ptrdiff_t n, const double *rows,

@@ -7,22 +7,19 @@ from cpython.long cimport PyLong_Check
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 
-include "assemble.pxi"
 include "lock.pxi"
 
 cdef extern from "program.h":
+    ctypedef struct ad_pool:
+        size_t bytes
+    ctypedef int (*ad_execute)(void*) noexcept nogil
+    ctypedef struct ad_instruction:
+        ad_execute execute
     ctypedef struct ad_argument:
         int axes
         const ptrdiff_t* shape
         ptrdiff_t size
-        ad_patch* patches
-        ptrdiff_t n_patches
-        const double* bound
-    ctypedef struct ad_patch:
-        double** where
-        ptrdiff_t offset
     ctypedef struct ad_result:
-        const double* source
         int axes
         const ptrdiff_t* shape
         ptrdiff_t size
@@ -33,9 +30,13 @@ cdef extern from "program.h":
         ptrdiff_t n_arguments
         ad_result* results
         ptrdiff_t n_results
+        ptrdiff_t arena_size
+        ad_pool pool
     ctypedef struct ad_fault:
-        ptrdiff_t instruction, n_rows
-        double row
+        ptrdiff_t instruction
+        double numbers[2]
+    void ad_program_free(ad_program*) noexcept
+    bint ad_program_can_fail(const ad_program*) noexcept
     void ad_program_bind(ad_program*, const double* const*) noexcept nogil
     ad_fault ad_program_run(const ad_program*) noexcept nogil
     void ad_program_copy_results(const ad_program*, double* const*) noexcept nogil
@@ -46,22 +47,53 @@ cdef extern from "program.h":
     double ad_clock_reading() noexcept nogil
     double ad_clock() noexcept nogil
 
+cdef extern from "parts.h":
+    int ad_execute_parts(void*) noexcept nogil
 
-class RowNumberError(IndexError):
-    """A row number is not a whole number, or there is no such row.
+cdef extern from "load.h":
+    ctypedef struct ad_buffer:
+        double* data
+        ptrdiff_t size
+        int writable
+    ctypedef struct ad_refusal:
+        int code
+        ptrdiff_t place, instruction
+    enum:
+        AD_NO_MEMORY
+    const char* ad_refusal_text(int) noexcept
+    int ad_program_load(
+        ad_program*, const cnp.int64_t*, ptrdiff_t, const ad_buffer*, ptrdiff_t,
+        const ad_kernels*, ad_refusal*) noexcept
 
-    instruction : number of the instruction of the program.
-    row, n_rows : the row number, and how many rows there are.
-    step : of a scan, else None.
+
+class InstructionError(IndexError):
+    """An instruction has failed; those before it have run.
+
+    instruction : its number in the program. step : of a scan, else None.
+    numbers : what its kind tells of it; the kind's record in Python says what that means.
     """
 
-    def __init__(self, instruction, row, n_rows, step=None):
+    def __init__(self, instruction, numbers, step=None):
         where = f"instruction {instruction}" + ("" if step is None else f", step {step}")
-        super().__init__(f"{where}: {row:g} is no row of {n_rows}")
+        super().__init__(f"{where}: it failed on {numbers}")
         self.instruction = instruction
-        self.row = row
-        self.n_rows = n_rows
+        self.numbers = numbers
         self.step = step
+
+
+class LoadError(ValueError):
+    """The words of a program, or its buffers, are refused.
+
+    code : a number, the same for all refusals for this reason. place : of the word.
+    instruction : its number, or None where the words describe none.
+    """
+
+    def __init__(self, code, reason, place, instruction=None):
+        where = "" if instruction is None else f"instruction {instruction} of the program, "
+        super().__init__(f"{where}word {place}: {reason}")
+        self.code = code
+        self.place = place
+        self.instruction = instruction
 
 
 cdef struct Call:
@@ -82,155 +114,62 @@ cdef class Program:
 
     Parameters
     ----------
-    arena_size : numbers in the arena (space 0). It holds zeros at first, and keeps what
-        the last run left there.
-    arguments : the shape of each argument (spaces 1 to n). They are only read.
-    buffers : C-contiguous float64 arrays (the spaces after those), used where they lie;
-        written only if they are writeable.
-    instructions : tuples, see below. An operand is a pair (space, offset in numbers).
-    results : pairs (operand, shape), copied out after the last instruction.
+    words : what autodiff/program/code/words.py makes of code; not needed afterwards.
+    buffers : aligned, C-contiguous float64 arrays (the spaces after the arguments), used where
+        they lie; written only if they are writeable.
     lock : see Lock; without one the program has its own.
 
     Raises
     ------
-    ValueError
-        If an instruction is malformed, or an access leaves its space. It names the
-        instruction.
+    LoadError
+        If the words are not those of a program, or an access would leave its space.
 
     Notes
     -----
-    ``("run", shape, operands, micros)`` : elementwise, up to four axes. An operand here is
-        ``(operand, strides)`` or ``(operand, strides, True)``: then an output in the arena
-        may be overwritten up to the next multiple of eight numbers. A micro is ``(map, a,
-        b, c, z)``; a, b, c and z number the operands from 0, or the registers by -1, -2,
-        ...; None where the map reads nothing. power's exponent is c.
-        Operands of one run overlap only if they are the same; what was written is read
-        by the same number.
-    ``("copy", shape, x, x_strides, z, z_strides)`` : z = x, up to four axes; the same as a
-        run of one map, faster where there are rows. z and x do not overlap.
-    ``("gemm", ta, tb, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc, stack, sa, sb, sc)`` :
-        C = alpha op(A) op(B) + beta C, for all of a stack; alpha may be (number, operand
-        or None), their product.
-    ``("sum" or "max", a, r, b, x, z)`` : x[a, r, b] to z[a, b].
-    ``("logsumexp", "softmax" or "log_softmax", rows, n, x, z)`` : along rows.
-    ``("take", n_rows, row_size, n, x, rows, z)`` : z[i] = x[rows[i]].
-    ``("scatter_rows", n_rows, row_size, n, x, rows, z)`` : z = 0; z[rows[i]] += x[i].
+    The arena (space 0) holds zeros at first, and keeps what the last run left there. Arguments
+    (spaces 1 to n) are only read.
     """
 
     cdef ad_program program
-    cdef ad_pool pool
-    cdef tuple buffers, code
+    cdef tuple buffers
     cdef str _isa
-    cdef readonly Py_ssize_t arena_size
     cdef readonly Lock lock
 
-    def __init__(
-        self, arena_size, arguments, buffers, instructions, results, Lock lock=None
-    ):
-        if self.program.code != NULL or self.buffers is not None:
+    def __init__(self, const cnp.int64_t[::1] words not None, buffers, Lock lock=None):
+        if self.buffers is not None:
             raise TypeError("a program is made once")
         self.lock = Lock() if lock is None else lock
         self.buffers = tuple(buffers)
-        self.code = tuple(instructions)
         self._isa = isa()
-        self.arena_size = read_size(arena_size)
-        arguments = [tuple(shape) for shape in arguments]
-        assembler = self.assembler(arguments)
-        self.program.n_code = len(self.code)
-        self.program.code = <ad_instruction*>assembler.take(
-            self.program.n_code * sizeof(ad_instruction))
-        cdef Py_ssize_t i
-        for i in range(self.program.n_code):
-            try:
-                assembler.assemble(&self.program.code[i], self.code[i])
-            except (IndexError, OverflowError, TypeError, ValueError) as error:
-                raise ValueError(
-                    f"instruction {i} of the program, {self.code[i]!r}: {error}") from error
-        self.read_results(assembler, tuple(results))
-        self.read_patches(assembler)
+        self.load(words)
 
     def __dealloc__(self):
-        ad_pool_free(&self.pool)
+        ad_program_free(&self.program)
 
-    # ---- loading ----
-
-    cdef Assembler assembler(self, list arguments):
-        cdef Assembler a = Assembler.__new__(Assembler)
-        cdef Py_ssize_t i, n = len(arguments)
-        cdef Space* space
-        a.pool = &self.pool
-        a.kernels = kernels
-        a.registers = []
-        a.patches = [[] for _ in arguments]
-        a.maps = {}
-        i = 0
-        while kernels.elementwise[i].name != NULL:
-            a.note_maps(&kernels.elementwise[i])
-            i += 1
-        a.n_arguments = n
-        a.n_spaces = 1 + n + len(self.buffers)
-        a.spaces = <Space*>a.take(a.n_spaces * sizeof(Space))
-        space = &a.spaces[0]
-        space.size = self.arena_size
-        # 64 bytes of room after the end, for blocks of eight numbers.
-        space.data = <double*>a.take(times(self.arena_size + 8, sizeof(double)))
-        space.writable = True
-        self.program.n_arguments = n
-        self.program.arguments = <ad_argument*>a.take(n * sizeof(ad_argument))
-        for i in range(n):
-            self.program.arguments[i].shape = self.read_shape(
-                a, arguments[i], &self.program.arguments[i].axes,
-                &self.program.arguments[i].size)
-            a.spaces[1 + i].size = self.program.arguments[i].size
-        for i, array in enumerate(self.buffers):
-            if not ad_is_array(<PyObject*>array):
-                raise ValueError(
-                    f"buffer {i} is no aligned, C-contiguous float64 array: {array!r}")
-            space = &a.spaces[1 + n + i]
-            space.data = ad_data(<PyObject*>array)
-            space.size = ad_size(<PyObject*>array)
-            space.writable = array.flags.writeable
-        return a
-
-    cdef const ptrdiff_t* read_shape(
-        self, Assembler a, tuple shape, int* axes, ptrdiff_t* size
-    ) except NULL:
-        cdef ptrdiff_t* sizes = <ptrdiff_t*>a.take(len(shape) * sizeof(ptrdiff_t))
-        if len(shape) >= AD_MAX_AXES:
-            raise ValueError(f"{len(shape)} axes are too many")
-        axes[0] = len(shape)
-        size[0] = 1
-        for i, n in enumerate(shape):
-            sizes[i] = read_size(n)
-            size[0] = times(size[0], sizes[i])
-        return sizes
-
-    cdef int read_results(self, Assembler a, tuple results) except -1:
-        cdef Py_ssize_t i
-        cdef ad_result* result
-        self.program.n_results = len(results)
-        self.program.results = <ad_result*>a.take(len(results) * sizeof(ad_result))
-        for i in range(self.program.n_results):
-            result = &self.program.results[i]
-            operand, shape = results[i]
-            result.shape = self.read_shape(a, tuple(shape), &result.axes, &result.size)
-            try:
-                a.bind(&result.source, operand, 0, result.size, False)
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"result {i} of the program: {error}") from error
-        return 0
-
-    cdef int read_patches(self, Assembler a) except -1:
-        cdef Py_ssize_t i, k
-        cdef ad_argument* argument
-        for i in range(self.program.n_arguments):
-            argument = &self.program.arguments[i]
-            argument.n_patches = len(a.patches[i])
-            argument.patches = <ad_patch*>a.take(argument.n_patches * sizeof(ad_patch))
-            for k in range(argument.n_patches):
-                where, offset = a.patches[i][k]
-                argument.patches[k].where = <double**><size_t>where
-                argument.patches[k].offset = offset
+    cdef int load(self, const cnp.int64_t[::1] words) except -1:
+        cdef Py_ssize_t i, n = len(self.buffers)
+        cdef ad_buffer* buffers = <ad_buffer*>PyMem_Malloc((n + 1) * sizeof(ad_buffer))
+        cdef ad_refusal refusal
+        if buffers == NULL:
+            raise MemoryError
+        try:
+            for i, array in enumerate(self.buffers):
+                if not ad_is_array(<PyObject*>array):
+                    raise ValueError(
+                        f"buffer {i} is no aligned, C-contiguous float64 array: {array!r}")
+                buffers[i].data = ad_data(<PyObject*>array)
+                buffers[i].size = ad_size(<PyObject*>array)
+                buffers[i].writable = ad_is_writeable(<PyObject*>array)
+            ad_program_load(&self.program, &words[0] if words.shape[0] else NULL, words.shape[0],
+                            buffers, n, kernels, &refusal)
+        finally:
+            PyMem_Free(buffers)
+        raise_blas_error()
+        if refusal.code == AD_NO_MEMORY:
+            raise MemoryError
+        if refusal.code:
+            raise LoadError(refusal.code, ad_refusal_text(refusal.code).decode(), refusal.place,
+                            None if refusal.instruction < 0 else refusal.instruction)
         return 0
 
     # ---- running ----
@@ -251,8 +190,8 @@ cdef class Program:
             For an argument of another kind.
         ValueError
             For an argument of another shape.
-        RowNumberError
-            From "take" or "scatter_rows"; instructions before it have run.
+        InstructionError
+            From an instruction of a kind that can fail; those before it have run.
         """
         return self.call(arguments)
 
@@ -272,7 +211,7 @@ cdef class Program:
                 ad_program_copy_results(&self.program, call.result)
                 PyThread_release_lock(held)
             if fault.instruction >= 0:
-                raise RowNumberError(fault.instruction, fault.row, fault.n_rows)
+                raise InstructionError(fault.instruction, tuple(fault.numbers))
             self.fill_numbers(&call, results)
             return results
         finally:
@@ -324,8 +263,7 @@ cdef class Program:
                     took = ad_clock() - start
                     PyThread_release_lock(held)
                 if fault.instruction >= 0:
-                    raise RowNumberError(
-                        fault.instruction, fault.row, fault.n_rows, step)
+                    raise InstructionError(fault.instruction, tuple(fault.numbers), step)
                 if step < n_steps:
                     PyErr_CheckSignals()
                 if took < 5e5:
@@ -363,7 +301,7 @@ cdef class Program:
                     fault = ad_program_profile(&self.program, reading, nanoseconds)
                     PyThread_release_lock(held)
                 if fault.instruction >= 0:
-                    raise RowNumberError(fault.instruction, fault.row, fault.n_rows)
+                    raise InstructionError(fault.instruction, tuple(fault.numbers))
             return least.tolist()
         finally:
             if work != <void*>room:
@@ -483,6 +421,11 @@ cdef class Program:
         return self.program.n_code
 
     @property
+    def arena_size(self):
+        """Numbers in the arena."""
+        return self.program.arena_size
+
+    @property
     def n_in_parts(self):
         """Number of instructions that are cut into parts for several threads."""
         cdef Py_ssize_t i, n = 0
@@ -493,20 +436,12 @@ cdef class Program:
     @property
     def nbytes(self):
         """Bytes of the arena, the registers and the instructions."""
-        return self.pool.bytes
+        return self.program.pool.bytes
 
     @property
     def isa(self):
         """The instruction set it was loaded for."""
         return self._isa
-
-    def listing(self):
-        """The instructions as text, one a line."""
-        lines = [f"arena {self.arena_size}, arguments 1 to {self.program.n_arguments}, "
-                 f"buffers from {self.program.n_arguments + 1}"]
-        for i, (kind, *operands) in enumerate(self.code):
-            lines.append(f"{i:4d}  {kind:12s} " + "  ".join(map(repr, operands)))
-        return "\n".join(lines)
 
     def __repr__(self):
         return f"<program of {self.program.n_code} instructions, {self.nbytes} bytes>"
@@ -518,6 +453,6 @@ cdef const ad_program* surely(Program program) except? NULL:
         return NULL
     if program.program.n_arguments or program.program.n_results:
         raise ValueError("a program around a scan has no arguments and no results")
-    if any(kind in ("take", "scatter_rows") for kind, *_ in program.code):
-        raise ValueError("a program around a scan must not look at row numbers")
+    if ad_program_can_fail(&program.program):
+        raise ValueError("a program around a scan must not have instructions that can fail")
     return &program.program

@@ -142,11 +142,11 @@ def push(
         raise BackwardTwiceError(
             f"{sender!r} has sent its gradient to {node.describe()} already in this pass"
         )
-    whole = Whole((node,))
-    if whole.is_alone(accumulate):
-        _run(whole, {node: seed}, backend, accumulate)
-    else:
-        _run(Waiting(node, sender, accumulate), {node: seed}, backend, accumulate)
+    planned: Whole | Waiting | None = None
+    if node.awaited < 0 and not announced:
+        whole = Whole((node,))
+        planned = whole if whole.is_alone(accumulate) else None
+    _run(planned or Waiting(node, sender, accumulate), {node: seed}, backend, accumulate)
 
 
 def _seed_gradient(node: State, gradient: Any) -> Any:

@@ -23,6 +23,7 @@ from autodiff.op import BoundOp
 
 __all__ = ["needed_of", "register"]
 
+# A call less, or an attribute less to look up, for each node that is made.
 _observer = in_force.get
 _frame = sys._getframe
 _new: Any = object.__new__
@@ -33,7 +34,8 @@ _NODES: set[type] = set()
 _EXACT = 2**53  # integers below are floats, too
 _numbers: dict[float, Array] = {}
 _shapes: dict[tuple[BoundOp, tuple[Shape, ...]], Shape] = {}
-_MANY, _FEW = 1000, 4
+_MANY = 1000  # numbers and shapes that are kept
+_FEW = 4  # shapes that are looked up together
 
 
 def register(node: type[State], tensor: type[TensorState]) -> None:
@@ -58,7 +60,10 @@ def of_one(bound: BoundOp, x: Any) -> Any:
             shape = _shape(bound, shape)
         except ShapeError:
             return None
-    frame = _frame(2)
+    try:
+        frame = _frame(2)
+    except ValueError:  # nobody of Python's has called
+        frame = _frame(0)
     if frame.f_code.co_filename not in USER_FILES:
         frame = users(frame)
     node = _new(_Node)
@@ -71,7 +76,10 @@ def of_two(bound: BoundOp, x: Any, y: Any) -> Any:
     """The node of an op of two inputs; called by what the user has called."""
     if _observer() is not None:
         return None
-    frame = _frame(2)
+    try:
+        frame = _frame(2)
+    except ValueError:  # nobody of Python's has called
+        frame = _frame(0)
     if frame.f_code.co_filename not in USER_FILES:
         frame = users(frame)
     code, instruction = frame.f_code, frame.f_lasti
@@ -104,7 +112,10 @@ def of_several(bound: BoundOp, inputs: Sequence[Any]) -> Any:
     """The node of any op."""
     if _observer() is not None:
         return None
-    frame = _frame(2)
+    try:
+        frame = _frame(2)
+    except ValueError:  # nobody of Python's has called
+        frame = _frame(0)
     if frame.f_code.co_filename not in USER_FILES:
         frame = users(frame)
     code, instruction = frame.f_code, frame.f_lasti

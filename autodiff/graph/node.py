@@ -1,8 +1,9 @@
-"""Nodes and edges: what the graph is made of.
+"""Nodes and tensors: the public face of the graph.
 
 A :class:`Node` is an op applied to other nodes; a :class:`Tensor` is a node without inputs that
 holds a buffer. A node knows its inputs, and its *parents*: the nodes that read it. It
-registers itself with its inputs when it is built, by one :class:`Edge` for each use.
+registers itself with its inputs when it is built. What the passes need of it is in
+:mod:`autodiff.graph.state`; the usual nodes are made in :mod:`autodiff.graph.making`.
 
 Invariants. Inputs, op and shape never change. A node holds its inputs, but its parents
 only weakly: a graph that nobody holds goes away, and nobody waits for it. Arrays that

@@ -11,6 +11,7 @@ A plan is made before anything is computed; it refuses what would be lost or cou
 
 from __future__ import annotations
 
+import heapq
 import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -136,15 +137,21 @@ class Waiting:
         self._left = {root: root.awaited if root.awaited > 0 else self._begin(root)}
         if sender is not None:
             self._left[root] -= 1  # the gradient from outside is one of those it waits for
-        for node in reached((root,))[0]:
-            if self._left.get(node, 1) <= 0:
+        coming = [(-root.serial, root)]  # the youngest first: nothing more will be sent to it
+        while coming:
+            _, node = heapq.heappop(coming)
+            if self._left[node] <= 0:
                 self._pushing.append(node)
-                self._send_from(node)
+                for x in self._send_from(node):
+                    heapq.heappush(coming, (-x.serial, x))
 
-    def _send_from(self, node: State) -> None:
-        """Count the gradients that `node` will send."""
+    def _send_from(self, node: State) -> list[State]:
+        """Count the gradients that `node` will send; returns to whom it is the first to do so."""
         left = self._left
+        first: list[State] = []
         for x, n_uses in self._uses_by(node).items():
+            if x not in left:
+                first.append(x)
             if x.awaited > 0:
                 if node.has_sent_to(x):
                     raise half_finished(x)
@@ -159,6 +166,7 @@ class Waiting:
                         raise twice(x)
                 left[x] = self._begin(x)
             left[x] -= n_uses
+        return first
 
     def _uses_by(self, reader: State) -> dict[State, int]:
         """How many gradients `reader` sends to each node."""

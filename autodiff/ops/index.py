@@ -33,7 +33,7 @@ def normalise_index(
 
     ranges : items of the normal form, (start, stop, step), are taken too.
     """
-    quick = None if ranges else _of_usual_items(shape, index)
+    quick = None if ranges else _of_usual_items(shape, index, name)
     if quick is not None:
         return quick
     items = list(index) if isinstance(index, tuple) else [index]
@@ -61,21 +61,18 @@ def normalise_index(
     return tuple(normal)
 
 
-def _of_usual_items(shape: Shape, index: Any) -> Index | None:
-    """The normal form of integers that exist and of slices without a step; None of others."""
+def _of_usual_items(shape: Shape, index: Any, name: str) -> Index | None:
+    """The normal form of integers that exist and of slices; None of others."""
     items = index if type(index) is tuple else (index,)
     n_items = len(items)
     if n_items > len(shape):
         return None
     normal: list[Item] = []
-    for item, size in zip(items, shape):  # noqa: B905 - the rest is whole
+    for axis, (item, size) in enumerate(zip(items, shape)):  # noqa: B905 - the rest is whole
         if type(item) is int and -size <= item < size:
             normal.append(item if item >= 0 else item + size)
-        elif type(item) is slice and item.step is None:
-            try:
-                normal.append(item.indices(size))
-            except TypeError:
-                return None
+        elif type(item) is slice:
+            normal.append(_item(item, axis, size, shape, name))
         else:
             return None
     return (*normal, *whole_index(shape)[n_items:])

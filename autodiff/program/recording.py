@@ -119,15 +119,19 @@ class Recording:
             [tensor for reference in self.written if (tensor := reference()) is not None]
         )
 
-    def row_error(self, error: IndexError, code: Code | None = None) -> IndexRangeError:
-        """What a row number that does not exist raises: it names the op and the node."""
+    def row_error(self, error: IndexError, code: Code | None = None) -> AutodiffError:
+        """What a failed instruction raises: its kind says why, and here the op and the node."""
         code = code or self.code
         number = getattr(error, "instruction", None)
         if number is None:
             return IndexRangeError(str(error))
-        name, label = code.instructions[number].name, code.labels[number]
+        instruction, label = code.instructions[number], code.labels[number]
+        reason: AutodiffError = instruction.error(error.numbers)  # type: ignore[attr-defined]
+        step = error.step  # type: ignore[attr-defined]
+        where = f"instruction {number}" + ("" if step is None else f", step {step}")
         node = f", node {label!r}" if label else ""
-        return IndexRangeError(f"{name}: {error}{node}")
+        text = f"{instruction.name}: {where}: {reason}{node}"
+        return type(reason)(text)
 
     def results(self, flat: Sequence[Any]) -> Any:
         """The results as the step returns them."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import gc
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -169,3 +171,12 @@ def test_readers_that_are_gone_are_struck_out() -> None:
         assert (x * 2.0).needs_gradient
     assert len(x.more_readers or ()) < 50
     assert [reader for reader, _ in x.parents] == kept
+
+
+def test_an_op_that_is_called_by_nobody_in_python() -> None:
+    x = Tensor([1.0])
+    _thread.start_new_thread(autodiff.tanh, (x,))
+    until = time.monotonic() + 10.0
+    while x.first_reader is None and time.monotonic() < until:
+        time.sleep(0.001)
+    assert x.first_reader is not None

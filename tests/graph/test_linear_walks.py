@@ -99,3 +99,34 @@ def test_many_roots_share_their_walks(monkeypatch: pytest.MonkeyPatch) -> None:
             root.forward()
         assert visits.number - before < 10 * len(roots)
         x.assign(0.1)
+
+
+def test_losses_that_push_one_by_one_walk_what_they_complete(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    visits = Visits(monkeypatch)
+
+    def counted(n: int) -> int:
+        x = Tensor(0.5)
+        h = diamonds(20, x)
+        losses = [h * float(k) for k in range(n)]
+        for loss in losses:
+            loss.forward()
+        for loss in losses:
+            loss.register("outside")  # so that it waits
+        before = visits.number
+        for loss in losses:
+            loss.backward(sender="outside")
+        assert x.has_gradient
+        return visits.number - before
+
+    assert counted(200) - counted(100) < 100 * 5
+
+
+def test_a_long_chain_that_waits() -> None:
+    x = Tensor(1.0)
+    y = chain(20_000, x)
+    x.register("outside")
+    y.backward()
+    x.backward(1.0, sender="outside")
+    assert x.gradient == 2.0

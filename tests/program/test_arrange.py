@@ -13,6 +13,7 @@ from compare import check
 
 import autodiff
 from autodiff import Tensor, nn, ops, optim
+from autodiff.program.code.kinds.gemm import Gemm
 from autodiff.program.ir import Builder, Program, Value
 from autodiff.program.passes.arrange import arrange
 from autodiff.program.passes.rewrite import Emitter
@@ -214,14 +215,14 @@ def recording_of(build: Callable[[], Any], xs: Any) -> Recording:
 
 def test_each_of_two_updates_stacks_its_own_products() -> None:
     recording = recording_of(two_updates, np.ones((6, 2, 3)))
-    shapes = Counter(i[3:6] for i in recording.code.instructions if i[0] == "gemm")
+    shapes = Counter((i.m, i.n, i.k) for i in recording.code.instructions if isinstance(i, Gemm))
     # Forward one product of all rows, and one for the gradient, in each of the updates.
     assert shapes == {(12, 2, 3): 2, (3, 2, 12): 2}
 
 
 def test_each_of_three_updates_stacks_the_products_of_each_gate() -> None:
     recording = recording_of(three_updates_of_gates, np.ones((4, 2, 3)))
-    shapes = Counter(i[3:6] for i in recording.code.instructions if i[0] == "gemm")
+    shapes = Counter((i.m, i.n, i.k) for i in recording.code.instructions if isinstance(i, Gemm))
     assert shapes[6, 3, 8] == 3 * 4  # over all steps; [x h] is 6 wide
     assert shapes[6, 3, 2] == 0
 
@@ -235,7 +236,7 @@ def test_two_sequences_through_one_cell_run_side_by_side() -> None:
         return h, k
 
     recording: Recording = autodiff.compile(step).recording(np.ones((2, 3)), np.ones((2, 3)))
-    shapes = [i[3:6] for i in recording.code.instructions if i[0] == "gemm"]
+    shapes = [(i.m, i.n, i.k) for i in recording.code.instructions if isinstance(i, Gemm)]
     assert shapes == [(4, 3, 3)] * 5
 
 

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from interrupts import interrupted_when
+from programs import program_of
 
 import autodiff
 from autodiff import Tensor, nn
 from autodiff.errors import IndexRangeError
 from autodiff.program.code.emulate import Emulator
+from autodiff.program.code.kinds.take import Take
 from autodiff.program.code.verify import verify_program
 from autodiff.program.interpret import interpret
 from autodiff.program.passes.carry import carry
@@ -296,10 +298,10 @@ def test_the_emulator_scans_alike():
 
 @pytest.mark.skipif(_core is None, reason="needs the executor")
 def test_programs_around_a_scan_take_and_return_nothing():
-    nothing = _core.Program(0, [], [], [], [])
-    takes = _core.Program(0, [()], [], [], [])
-    returns = _core.Program(1, [], [], [], [((0, 0), ())])
-    fails = _core.Program(2, [], [np.zeros(2)], [("take", 1, 1, 1, (1, 0), (1, 1), (0, 0))], [])
+    nothing = program_of(0, [], [], [], [])
+    takes = program_of(0, [()], [], [], [])
+    returns = program_of(1, [], [], [], [((0, 0), ())])
+    fails = program_of(2, [], [np.zeros(2)], [Take(1, 1, 1, (1, 0), (1, 1), (0, 0))], [])
     assert nothing.scan(3, before=nothing, after=nothing) == ()
     for bad in (takes, returns, fails):
         with pytest.raises(ValueError, match="around a scan"):

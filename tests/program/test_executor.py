@@ -45,11 +45,11 @@ def eager(name: str, *inputs: np.ndarray) -> np.ndarray:
 # ---- runs ----
 
 
-def run_program(shape, operands, micros, arena: np.ndarray):
+def run_program(shape, operands, applications, arena: np.ndarray):
     """Run one "run" whose space 1 is a buffer that begins as `arena`; what it became."""
     buffer = arena.copy()
     moved = [((1, offset), *rest) for (_, offset), *rest in operands]
-    program_of(0, [], [buffer], [elementwise(shape, moved, micros)], []).run()
+    program_of(0, [], [buffer], [elementwise(shape, moved, applications)], []).run()
     # The same in the arena itself, where maps may read beyond an operand.
     load = elementwise((arena.size,), [((1, 0), (1,)), ((0, 0), (1,))],
             [("stop_gradient", 0, 1)])  # fmt: skip
@@ -57,7 +57,7 @@ def run_program(shape, operands, micros, arena: np.ndarray):
         arena.size,
         [arena.shape],
         [],
-        [load, elementwise(shape, operands, micros)],
+        [load, elementwise(shape, operands, applications)],
         [((0, 0), arena.shape)],
     )
     (again,) = inside.run(arena)
@@ -65,7 +65,7 @@ def run_program(shape, operands, micros, arena: np.ndarray):
     return buffer
 
 
-def expected_run(shape, operands, micros, arena: np.ndarray) -> np.ndarray:
+def expected_run(shape, operands, applications, arena: np.ndarray) -> np.ndarray:
     flat = arena.copy()
     views = [view(flat, offset, shape, strides) for (_, offset), strides, *_ in operands]
     registers: dict[int, np.ndarray] = {}
@@ -73,7 +73,7 @@ def expected_run(shape, operands, micros, arena: np.ndarray) -> np.ndarray:
     def read(k: int) -> np.ndarray:
         return registers[k] if k < 0 else views[k]
 
-    for name, *reads, dst in micros:
+    for name, *reads, dst in applications:
         inputs = [np.array(read(k)) for k in reads]
         if name == "power":
             assert np.ptp(inputs[1]) == 0.0
@@ -96,12 +96,12 @@ def test_every_map_gives_the_bits_of_the_eager_kernel(name, n, isa, rng):
         inputs[1] = ((0, n), (0,))
     operands = [*inputs, ((0, 3 * n), (1,))]
     reads = tuple(range(arity))
-    for micros in (
+    for applications in (
         [(name, *reads, arity)],
         [(name, *reads, -1), ("stop_gradient", -1, arity)],
     ):
-        found = run_program((n,), operands, micros, arena)
-        np.testing.assert_array_equal(found, expected_run((n,), operands, micros, arena))
+        found = run_program((n,), operands, applications, arena)
+        np.testing.assert_array_equal(found, expected_run((n,), operands, applications, arena))
 
 
 CHAIN = [
@@ -180,9 +180,9 @@ def test_a_run_in_place(n, isa, rng):
     for stride in (1, 2):
         m = n // stride
         operands = [((0, 0), (stride,)), ((0, n), (1,))]
-        micros = [("add", 0, 1, 0), ("multiply", 0, 0, 0)]
-        found = run_program((m,), operands, micros, arena)
-        np.testing.assert_array_equal(found, expected_run((m,), operands, micros, arena))
+        applications = [("add", 0, 1, 0), ("multiply", 0, 0, 0)]
+        found = run_program((m,), operands, applications, arena)
+        np.testing.assert_array_equal(found, expected_run((m,), operands, applications, arena))
 
 
 def test_an_output_that_may_be_padded_changes_nothing_else(isa, rng):
@@ -193,8 +193,7 @@ def test_an_output_that_may_be_padded_changes_nothing_else(isa, rng):
         [],
         [
             elementwise((13,), [((1, 0), (1,)), ((0, 32), (1,))], [("exp", 0, 1)]),
-            (
-                "run",
+            elementwise(
                 (13,),
                 [((0, 32), (1,)), ((0, 8), (1,), True)],
                 [("negative", 0, 1)],

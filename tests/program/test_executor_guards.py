@@ -45,7 +45,7 @@ def test_nothing_touches_what_lies_behind_a_buffer(n, isa, rng):
     x, y, z = guard.array(n), guard.array(n), guard.array(n)
     x[:], y[:] = rng.uniform(0.5, 1.0, (2, n))
     run_1 = [((1, 0), (1,)), ((2, 0), (1,)), ((3, 0), (1,))]
-    micros = [
+    applications = [
         ("multiply", 0, 1, -1),
         ("tanh", -1, -2),
         ("where", 0, 1, -2, -3),
@@ -57,8 +57,8 @@ def test_nothing_touches_what_lies_behind_a_buffer(n, isa, rng):
         [(n,)],
         [y, z],
         [
-            elementwise((n,), run_1, micros),
-            elementwise((n,), backwards, micros),
+            elementwise((n,), run_1, applications),
+            elementwise((n,), backwards, applications),
             Reduce("sum", 1, n, 1, (1, 0), (3, n - 1)),
             Reduce("max", 1, 1, n, (1, 0), (3, 0)),
             Rows("softmax", 1, n, (1, 0), (3, 0)),

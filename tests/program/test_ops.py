@@ -47,5 +47,8 @@ def test_values_and_gradients(op: Op, example: Example, rng: np.random.Generator
     if compiles(op):
         check(builder(op, example, calls[0][0]), *calls)
         return
-    with pytest.raises(RecordingError, match=f"op {op.name!r} has no kernel"):
+    try:  # composed of ops of the table, or refused by name
         check(builder(op, example, calls[0][0]), *calls)
+    except RecordingError as error:
+        if f"op {op.name!r} has no kernel" not in str(error):
+            raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -10,6 +9,7 @@ from autodiff import forks
 from autodiff.graph.node import Tensor
 from autodiff.program.code.emulate import Emulator
 from autodiff.program.code.flat import Code
+from autodiff.program.code.words import to_words
 
 __all__ = ["Executor", "load", "program_of", "without_collection"]
 
@@ -81,28 +81,4 @@ def program_of(code: Code, lock: Any = None) -> Executor:
     """The executor in C of `code`, with this lock or one of its own."""
     from autodiff import _core
 
-    return _core.Program(
-        code.arena_size, code.arguments, code.buffers, tuples(code), code.results, lock
-    )
-
-
-def tuples(code: Code) -> list[tuple[Any, ...]]:
-    """Today's tuples. (Goes when the loader reads words.)"""
-    return [_tuple(i) for i in code.instructions]
-
-
-def _tuple(i: Any) -> tuple[Any, ...]:
-    if i.name == "map":
-        windows = [(w.place, w.strides, True) if w.padded else w[:2] for w in i.windows]
-        micros = []
-        for op, refs, z in i.applications:
-            refs = [*refs, None, None, None][:3]
-            if op == "power":
-                refs = [refs[0], None, refs[1]]
-            micros.append((op, *refs, z))
-        return "run", i.shape, windows, micros
-    fields = {f.name: getattr(i, f.name) for f in dataclasses.fields(i)}
-    if i.name == "gemm":
-        fields["alpha"] = fields["alpha"], fields.pop("scale")
-    name = fields.pop("op", i.name)
-    return name, *fields.values()
+    return _core.Program(to_words(code), code.buffers, lock)

@@ -50,6 +50,7 @@ class TaggedValues:
         self.all: Tags = np.arange(self.count + 2**16, dtype=self.dtype)
         self._spoilt = np.full(FEW, SPOILT, self.dtype).tobytes()
         self.tags: dict[Value, Tags] = {}
+        self.rows: dict[Value, Row] = {}
         self.flats: dict[tuple[Value, Shape], Row] = {}
 
     def _give(self, values: Iterable[Value]) -> None:
@@ -130,12 +131,24 @@ class TaggedValues:
 
     def flat(self, x: Value, shape: Shape) -> Row:
         """The tags of a value repeated to a shape, row by row."""
+        if x.shape == shape:
+            found = self.rows.get(x)
+            if found is None:
+                found = self.rows[x] = self._new_row(x)
+            return found
         found = self.flats.get((x, shape))
         if found is None:
-            tags = self.of(x)
-            found = self.row(tags if x.shape == shape else np.broadcast_to(tags, shape))
+            found = self.row(np.broadcast_to(self.of(x), shape))
             self.flats[x, shape] = found
         return found
+
+    def _new_row(self, x: Value) -> Row:
+        first = self.first.get(x)
+        if first is None:
+            return self.row(self.of(x))
+        size = x.size
+        tags = self.all[first : first + size]
+        return tags.tobytes() if size <= FEW else tags
 
     def text(self, tag: int) -> str:
         """What a tag stands for."""

@@ -393,8 +393,10 @@ class _Checking:
             refs = self.without_parameter(name, refs, source)
         if len(refs) != len(source.inputs):
             self.machine.fail(f"{name} of {len(refs)} operands must be {source!r}")
+        held = self.held
         for number, (ref, x) in enumerate(zip(refs, source.inputs, strict=True)):
-            found, wanted = self.get(ref), self.wanted(x, shape)
+            found = held[ref] if ref in held else self.get(ref)
+            wanted = self.wanted(x, shape)
             if found is not wanted and not self.same(found, wanted):
                 array = self.tagged.array
                 self.machine.expect(array(found), array(wanted), f"operand {number} of {name}")

@@ -1,0 +1,279 @@
+"""Words that are none: the loader refuses them with a code and a place, or what it accepts runs.
+
+Programs with every kind of instruction are changed at random: single words, bits, words deleted
+and inserted. What the loader accepts is decoded by Python as well, where each access must lie
+inside its space, and is run. ``AUTODIFF_FUZZ=100000`` says how many are tried.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autodiff.program.code.flat import Code
+from autodiff.program.code.kind import KINDS, Kind, Operand
+from autodiff.program.code.kinds.copy import Copy
+from autodiff.program.code.kinds.gemm import Gemm
+from autodiff.program.code.kinds.map import Apply, Map, Window
+from autodiff.program.code.kinds.reduce import Reduce
+from autodiff.program.code.kinds.rows import Rows
+from autodiff.program.code.kinds.scatter_rows import ScatterRows
+from autodiff.program.code.kinds.take import Take
+from autodiff.program.code.words import from_words, to_words
+
+core = pytest.importorskip("autodiff._core")
+
+N_TRIES = int(
+    os.environ.get(
+        "AUTODIFF_FUZZ", "100000" if os.environ.get("HYPOTHESIS_PROFILE") == "ci" else "5000"
+    )
+)
+MOST_RUN = 1 << 16  # numbers that a changed program may ask for if it is to be run
+
+ARENA, ARGUMENT, NUMBER, BUFFER, FIXED = range(5)
+
+
+def at(space: int, offset: int = 0) -> Operand:
+    return Operand(space, offset)
+
+
+MAPS = [
+    Map(
+        (3, 4),
+        (
+            Window(at(ARGUMENT), (4, 1)),
+            Window(at(NUMBER), (0, 0)),
+            Window(at(ARENA, 4), (4, 1), True),
+            Window(at(BUFFER, 2), (8, 2)),
+        ),
+        (
+            Apply("add", (0, 1), -1),
+            Apply("_tanh_slope", (-1, 0), 2),
+            Apply("power", (2, 1), -2),
+            Apply("where", (-1, -2, 0), 3),
+        ),
+        60.0,
+    ),
+    Map((30,), (Window(at(ARENA, 40), (-1,)), Window(at(ARENA, 41), (1,))),
+        (Apply("exp", (0,), 1),), 6.0),
+    Map((2, 3, 2, 40), (Window(at(FIXED), (0, 0, 1, 0)), Window(at(BUFFER), (240, 80, 40, 1))),
+        (Apply("negative", (0,), -1), Apply("square", (-1,), 1)), 2.0),
+]  # fmt: skip
+OTHERS = [
+    Copy((2, 3, 4), at(ARGUMENT), (0, 4, 1), at(BUFFER, 7), (40, 12, 3)),
+    Copy((300,), at(BUFFER, 0), (1,), at(ARENA, 100), (1,)),
+    Gemm(False, True, 3, 2, 4, 0.5, at(NUMBER), at(ARGUMENT), 4, at(FIXED), 4, 1.0,
+         at(ARENA, 9), 5, (), (), (), ()),
+    Gemm(True, False, 4, 4, 3, 1.0, None, at(ARGUMENT), 4, at(ARGUMENT), 4, 0.0,
+         at(BUFFER), 12, (2, 3), (0, 0), (0, 0), (100, 4)),
+    Gemm(False, False, 5, 1, 1, 1.0, None, at(BUFFER), 2, at(NUMBER), 1, 0.0,
+         at(ARENA), 1, (), (), (), ()),
+    Reduce("sum", 3, 4, 1, at(ARGUMENT), at(ARENA, 1)),
+    Reduce("max", 2, 3, 2, at(ARGUMENT), at(BUFFER, 5)),
+    Rows("logsumexp", 4, 3, at(ARGUMENT), at(ARENA, 3)),
+    Rows("softmax", 3, 4, at(ARGUMENT), at(ARENA, 20)),
+    Take(3, 4, 2, at(ARGUMENT), at(FIXED, 8), at(ARENA, 30)),
+    ScatterRows(6, 2, 3, at(ARGUMENT), at(FIXED, 8), at(BUFFER, 11)),
+]  # fmt: skip
+
+INTERESTING = [0, 1, -1, 2, 3, 5, 8, -2, -3, 63, 64, 512, 4095, 4096, 1 << 16, 1 << 31, 1 << 32,
+               (1 << 62) - 1, 1 << 62, (1 << 63) - 1, -(1 << 63), -(1 << 63) + 1]  # fmt: skip
+
+
+def buffers() -> list[np.ndarray]:
+    fixed = np.arange(12.0) / 4.0
+    fixed[8:] = [2.0, -1.0, 0.0, 1.0]
+    fixed.flags.writeable = False
+    return [np.linspace(0.5, 1.5, 500), fixed]
+
+
+def program(instructions: Sequence[Kind]) -> np.ndarray:
+    results = [(at(ARENA, 4), (3, 4)), (at(BUFFER, 1), ()), (at(ARGUMENT, 2), (2,))]
+    return to_words(Code(400, [(3, 4), ()], buffers(), list(instructions), [], results))
+
+
+def seeds() -> list[np.ndarray]:
+    return [program([*MAPS, *OTHERS]), *(program([i]) for i in [*MAPS, *OTHERS]), program([])]
+
+
+# ---- what an instruction may touch, by Python's reading of the words ------------------------
+
+
+def extent(shape: Sequence[int], strides: Sequence[int]) -> tuple[int, int]:
+    assert len(shape) == len(strides)
+    if 0 in shape:
+        return 0, 0
+    ways = [(n - 1) * s for n, s in zip(shape, strides, strict=True)]
+    return sum(min(w, 0) for w in ways), sum(max(w, 0) for w in ways) + 1
+
+
+Access = tuple[Operand, int, int, bool]
+
+
+def map_accesses(i: Map) -> Iterator[Access]:
+    written, registers = set(), set()
+    for op, refs, z in i.applications:
+        assert len(refs) in (1, 2, 3), op
+        assert all(r in registers if r < 0 else r < len(i.windows) for r in refs)
+        assert z < len(i.windows)
+        (registers if z < 0 else written).add(z)
+    for number, w in enumerate(i.windows):
+        low, high = extent(i.shape, w.strides)
+        if w.padded:
+            assert w.place.space == ARENA
+            high = low + (high - low + 7) // 8 * 8
+        yield w.place, low, high, number in written
+
+
+def gemm_accesses(i: Gemm) -> Iterator[Access]:
+    def matrix(place: Any, shape: tuple[int, int], ld: int, strides: Any, writes: bool) -> Access:
+        assert shape[0] < 2 or ld >= max(shape[1], 1)
+        row = ld if shape[0] > 1 else max(shape[1], 1)
+        return place, *extent((*i.stack, *shape), (*strides, row, 1)), writes
+
+    if i.scale is not None:
+        yield i.scale, 0, 1, False
+    yield matrix(i.a, (i.k, i.m) if i.ta else (i.m, i.k), i.lda, i.a_strides, False)
+    yield matrix(i.b, (i.n, i.k) if i.tb else (i.k, i.n), i.ldb, i.b_strides, False)
+    yield matrix(i.c, (i.m, i.n), i.ldc, i.c_strides, True)
+
+
+def accesses(i: Any) -> Iterator[Access]:
+    if isinstance(i, Map):
+        yield from map_accesses(i)
+    elif isinstance(i, Copy):
+        yield i.x, *extent(i.shape, i.x_strides), False
+        yield i.z, *extent(i.shape, i.z_strides), True
+    elif isinstance(i, Gemm):
+        yield from gemm_accesses(i)
+    elif isinstance(i, Reduce):
+        yield i.x, 0, i.outer * i.reduced * i.inner, False
+        yield i.z, 0, i.outer * i.inner, True
+    elif isinstance(i, Rows):
+        yield i.x, 0, i.n_rows * i.n, False
+        yield i.z, 0, i.n_rows * (1 if i.op == "logsumexp" else i.n), True
+    else:
+        assert isinstance(i, Take | ScatterRows)
+        table, rows = i.n_rows * i.row_size, i.n * i.row_size
+        scatters = isinstance(i, ScatterRows)
+        yield i.x, 0, rows if scatters else table, False
+        yield i.rows, 0, i.n, False
+        yield i.z, 0, table if scatters else rows, True
+
+
+def check_accepted(words: np.ndarray) -> list[tuple[int, ...]]:
+    """Python's reading agrees; returns the shapes of the arguments."""
+    arena_size, arguments, instructions, results = from_words(words)
+    sizes = [arena_size, *map(math.prod, arguments), *(b.size for b in buffers())]
+    read_only = {*range(1, 1 + len(arguments)), len(sizes) - 1}
+    found = [access for i in instructions for access in accesses(i)]
+    found += [(place, 0, math.prod(shape), False) for place, shape in results]
+    for (space, offset), low, high, writes in found:
+        assert 0 <= space < len(sizes)
+        assert 0 <= offset <= sizes[space]
+        assert offset + low >= 0
+        assert offset + high <= sizes[space]
+        assert not (writes and space in read_only)
+    return arguments
+
+
+def attempt(words: np.ndarray) -> bool:
+    """Whether it was accepted; it is then run, unless it is too large."""
+    refused: Any = None
+    try:
+        loaded = core.Program(words, buffers())
+    except core.LoadError as error:
+        refused = error
+    except MemoryError:
+        return False
+    if refused is not None:
+        assert refused.code > 0
+        assert 0 <= refused.place <= len(words)
+        assert refused.instruction is None or refused.instruction >= 0
+        return False
+    arguments = check_accepted(words)
+    sizes = [*map(math.prod, arguments), loaded.arena_size]
+    if max(sizes) <= MOST_RUN and all(len(shape) < 32 for shape in arguments):
+        with contextlib.suppress(core.InstructionError):
+            loaded.run(*[np.ones(shape) for shape in arguments])
+    return True
+
+
+def mutated(words: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    changed = words.copy()
+    for _ in range(rng.choice([1, 1, 2])):
+        # The head and the names are short and seldom interesting.
+        place = int(rng.integers(len(changed))) if len(changed) else 0
+        how = rng.integers(12)
+        if not len(changed) or how == 0:
+            changed = np.insert(changed, place, rng.choice(INTERESTING))
+        elif how == 1:
+            changed = np.delete(changed, place)
+        elif how == 2:
+            changed = changed[:place]
+        elif how == 3:
+            changed[place] ^= np.int64(1) << int(rng.integers(63))
+        elif how in (4, 5):
+            changed[place] = rng.choice(words)
+        elif how in (6, 7):
+            with np.errstate(over="ignore"):
+                changed[place] += rng.choice([-1, 1])
+        else:
+            changed[place] = rng.choice(INTERESTING)
+    if len(changed) > 2 and rng.random() < 0.7:  # else the number of words tells already
+        changed[2] = len(changed)
+    return np.ascontiguousarray(changed)
+
+
+def test_every_kind_is_tried() -> None:
+    assert {type(i) for i in [*MAPS, *OTHERS]} >= {
+        kind for kind in KINDS.values() if kind.__module__.startswith("autodiff.")
+    }
+    assert all(attempt(words) for words in seeds())
+
+
+def test_mutated_words() -> None:
+    rng = np.random.default_rng(20261125)
+    originals = seeds()
+    accepted = sum(
+        attempt(mutated(originals[int(rng.integers(len(originals)))], rng)) for _ in range(N_TRIES)
+    )
+    assert 0.02 * N_TRIES < accepted < 0.6 * N_TRIES, accepted
+
+
+def test_words_cut_short_anywhere() -> None:
+    words = seeds()[0]
+    for n in range(len(words)):
+        for length in (len(words), n):
+            cut = words[:n].copy()
+            cut[2:3] = length
+            assert not attempt(cut)
+
+
+def test_words_from_nothing() -> None:
+    rng = np.random.default_rng(7)
+    head = program([])[:3]
+    for _ in range(N_TRIES // 5):
+        n = int(rng.integers(40))
+        some = rng.choice([*INTERESTING, *range(8)], n) if n % 2 else rng.integers(-4, 20, n)
+        words = np.concatenate([head, some.astype(np.int64)])
+        words[2] = len(words)
+        attempt(words)
+    for _ in range(N_TRIES // 50):
+        assert not attempt(rng.integers(-(1 << 63), (1 << 63) - 1, int(rng.integers(50))))
+
+
+@pytest.mark.parametrize("count", [1 << 20, 1 << 31, 1 << 60, (1 << 63) - 1, -1, -(1 << 63)])
+def test_counts_that_cannot_be(count) -> None:
+    # Every word in turn: nothing of this size is allocated before it is refused.
+    for words in seeds():
+        for place in range(len(words)):
+            changed = words.copy()
+            changed[place] = count
+            attempt(changed)
