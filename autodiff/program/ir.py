@@ -161,8 +161,8 @@ class Program:
     def in_order(self) -> Program:
         """The same program, sorted by rank, without what nothing needs.
 
-        The instructions must be in an order in which every value is defined before it is used; where
-        ranks say nothing, it stays.
+        The instructions must be in an order in which every value is defined before it is used;
+        where ranks say nothing, it stays.
         """
         needed = set(self.outputs)
         order: list[Instruction] = []
@@ -181,12 +181,15 @@ class Program:
 
 
 class Builder:
-    """Appends instructions; constants of one value and kind are made once."""
+    """Appends instructions; constants of one value and kind are made once.
 
-    def __init__(self) -> None:
+    beside : a builder whose constants are used, too.
+    """
+
+    def __init__(self, beside: Builder | None = None) -> None:
         self.instructions: list[Instruction] = []
         self.rank: int | None = None  # of what is emitted; None: one after the other
-        self._scalars: dict[bytes, Value] = {}
+        self._scalars: dict[bytes, Value] = {} if beside is None else beside._scalars
 
     def constant(self, value: Any) -> Value:
         """A constant; scalars of the same bits are the same value."""
@@ -199,6 +202,14 @@ class Builder:
             array.flags.writeable = False
             self._scalars[key] = Value((), "constant", array)
         return self._scalars[key]
+
+    def argument(self, shape: Shape, label: str) -> Value:
+        """An argument of the step."""
+        return Value(shape, "argument", None, label)
+
+    def state(self, buffer: Array, label: str) -> Value:
+        """What the buffer of a tensor holds as the step finds it."""
+        return Value(buffer.shape, "state", buffer, label)
 
     def emit(self, op: BoundOp, inputs: Sequence[Value], label: str = "") -> Value:
         """Append one instruction and return what it defines."""
