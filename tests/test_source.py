@@ -46,6 +46,7 @@ FLOORS: list[list[str]] = [
     ["refusal"],
     ["op"],
     ["apply"],
+    ["remembered"],
     ["declare"],
     ["ops"],
     ["protocols"],

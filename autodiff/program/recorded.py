@@ -76,10 +76,14 @@ class Recorded(Operators):
         self._recorder.check_running(self)
         result = self._recorder.apply(op, inputs)
         if not self._recorder.deriving:
-            where = user_line()
-            for output in result if type(result) is tuple else (result,):
-                output._value.where = where
+            self._note_line(result if type(result) is tuple else (result,))
         return result
+
+    def _note_line(self, results: Sequence[Recorded]) -> None:
+        if results[0]._value.where is None:
+            where = user_line()
+            for output in results:
+                output._value.where = where
 
     def __repr__(self) -> str:
         return f"<recorded value {self._value.label or self._value.op!r} {self.shape}>"

@@ -22,6 +22,7 @@ from autodiff.program.derivation import Derivation
 from autodiff.program.fused import FUSED, slope
 from autodiff.program.ir import Builder, Value
 from autodiff.program.recorded import NoNumbersError, Recorded
+from autodiff.program.repeating import Repeatable, Repeating
 from autodiff.refusal import WithoutOpError, refusal
 
 __all__ = ["Recorder", "has_kernel"]
@@ -44,22 +45,28 @@ class Recorder:
     """Back end of one recording.
 
     step : what is recorded, for messages.
+    first : that of a recording of the same step, with which this one is compared.
     deriving : whether a backward rule is what is applied, and not a line of the user's.
     scratch : what objects of the step (optimisers) note for the time of the recording.
     """
 
     name = "recorder"
 
-    def __init__(self, step: str = "a step") -> None:
+    def __init__(self, step: str = "a step", first: Recorder | None = None) -> None:
         self.step = step
-        self.builder = Builder()
+        self.builder: Builder = Repeatable() if first is None else first.repeating()
         self.arguments: list[Value] = []
         self.scratch: dict[Any, Any] = {}
         self.deriving = False
-        self._derivations: dict[Any, Derivation] = {}
+        self._derivations: dict[Any, Derivation] = {} if first is None else first._derivations
 
     def __repr__(self) -> str:
         return self.step
+
+    def repeating(self) -> Builder:
+        """What builds the same once more, if the same is recorded."""
+        assert isinstance(self.builder, Repeatable)
+        return Repeating(self.builder)
 
     def check_running(self, value: Recorded) -> None:
         """Raise RecordingError if `value` is used when and where it means nothing."""
@@ -76,7 +83,7 @@ class Recorder:
 
     def argument(self, shape: Shape) -> Recorded:
         """The next argument of the step."""
-        value = Value(shape, "argument", None, f"argument{len(self.arguments)}")
+        value = self.builder.argument(shape, f"argument{len(self.arguments)}")
         self.arguments.append(value)
         return Recorded(self, value)
 
@@ -195,18 +202,17 @@ class Recorder:
         sent : which outputs have gradients among the operands, which begin with those.
         """
         given = [_like(x) for x in operands]
-        instructions = self.builder.instructions
-        begun = len(instructions)
+        outer, self.builder = self.builder, Builder(self.builder)
         self.deriving = True
         try:
             with _composing(op, "backward"):
                 known = [Recorded(self, x) for x in given]
                 found = self._gradients(op, known, sent, needed)
                 results = [None if g is None else self.recorded(g)._value for g in found]
-            return Derivation(given, instructions[begun:], results)
+            return Derivation(given, self.builder.instructions, results)
         finally:
             self.deriving = False
-            del instructions[begun:]
+            self.builder = outer
 
     def _gradients(
         self,

@@ -79,7 +79,7 @@ class Kind:
     # ---- from programs to instructions ----
 
     @classmethod
-    def legal(cls, e: Emitter, old: Instruction, inputs: list[Value]) -> Value | None:
+    def legal(cls, e: Emitter, old: Instruction, inputs: Sequence[Value]) -> Value | None:
         """The same by ops that this kind can carry out; None if `old` is already such an op."""
         return None
 

@@ -91,7 +91,10 @@ class _Part:
 
 class _Placer:
     def __init__(self, program: Program, in_place: bool, buffered: Collection[Value]) -> None:
-        self.program = _copy(program)
+        self.program = program.copy()
+        for copy, source in zip(self.program.instructions, program.instructions, strict=True):
+            copy.source = source
+            copy.regions = source.regions  # they are placed when they are lowered
         self.in_place = in_place
         self.buffered = buffered
         self.parts: dict[Value, _Part] = {}
@@ -301,18 +304,3 @@ def _placeable(value: Value, same_shape: bool) -> bool:
         return same_shape
     kind = kind_of(op)
     return kind is not None and kind.gives(value, same_shape)
-
-
-def _copy(program: Program) -> Program:
-    """The same program, of instructions that may be changed."""
-    new: dict[Value, Value] = {}
-    instructions = []
-    for old in program.instructions:
-        inputs = [new.get(x, x) for x in old.inputs]
-        instruction = Instruction(old.op, inputs, "", old.rank, old.shape, old.regions)
-        instruction.source = old
-        for z_old, z in zip(old.outputs, instruction.outputs, strict=True):
-            z.label = z_old.label
-            new[z_old] = z
-        instructions.append(instruction)
-    return program.replaced(instructions, new)
