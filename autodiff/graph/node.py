@@ -252,7 +252,7 @@ class Node(Copies, Operators):
 
     # ---- building ---------------------------------------------------------------------
 
-    def __autodiff_apply__(self, op: BoundOp, inputs: Sequence[Any]) -> Node:
+    def __autodiff_apply__(self, op: BoundOp, inputs: Sequence[Any]) -> Any:
         nodes: list[Node] = []
         for position, x in enumerate(inputs):
             try:

@@ -47,9 +47,9 @@ def instruction_lines(code: Code) -> list[str]:
         lines = [f"{instruction.text(place)}{'  # ' + label if label else ''}"]
         for region, lowered in zip(regions_of(instruction), meaning.regions, strict=True):
             inner = region_code(region, lowered, code)
-            lines += [f"    {line}" for text in instruction_lines(inner) for line in text.split("\n")]
-            results = [_place(inner, place) for place, _ in inner.results]
-            lines.append(f"    gives {', '.join(results)}")
+            results = [_place(inner, where) for where, _ in inner.results]
+            owned = [*instruction_lines(inner), f"gives {', '.join(results)}"]
+            lines += [f"    {line}" for text in owned for line in text.split("\n")]
         texts.append("\n".join(lines))
     return texts
 

@@ -40,6 +40,7 @@ def lower(
             break
         assert not stuck <= buffered  # a copy waits for nothing but its value
         buffered |= stuck
+
     def lower_region(region: Program) -> Code:
         return lower(region, fuse=fuse, in_place=in_place, reuse=reuse)
 

@@ -27,9 +27,7 @@ def window(
     return as_strided(spaces[space][offset:], tuple(shape), tuple(8 * s for s in strides))
 
 
-def run_region(
-    region: Region, spaces: Sequence[Array], arguments: Sequence[Array]
-) -> list[Array]:
+def run_region(region: Region, spaces: Sequence[Array], arguments: Sequence[Array]) -> list[Array]:
     """The results of code that an instruction owns, once, for these arguments; they are fresh.
 
     spaces : of the code around it.

@@ -45,8 +45,9 @@ def arrange(
 ) -> list[list[Value]]:
     """All that the outputs need, in an order in which it can be computed, groups together.
 
-    An entry is one value (of several outputs the first), or several of a group. Groups that lie in no circle come whole, those
-    that do come in parts: those whose members depend on each other first, then small ones.
+    An entry is one value (of several outputs the first), or several of a group. Groups that lie in
+    no circle come whole, those that do come in parts: those whose members depend on each other
+    first, then small ones.
 
     Parameters
     ----------
