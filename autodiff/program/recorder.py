@@ -15,7 +15,7 @@ from typing import Any
 from autodiff.array import Array, Shape, as_float64
 from autodiff.errors import RecordingError, ShapeError
 from autodiff.graph.observer import current_observer
-from autodiff.op import OPS, BoundOp, Op
+from autodiff.op import OPS, OUTPUT_OF, BoundOp, Op
 from autodiff.ops.rules import input_gradients
 from autodiff.program.code.kinds import has_own_kind
 from autodiff.program.derivation import Derivation
@@ -99,8 +99,10 @@ class Recorder:
             return x
         return self.constant(as_float64(x, what))
 
-    def apply(self, op: BoundOp, inputs: Sequence[Any]) -> Recorded:
+    def apply(self, op: BoundOp, inputs: Sequence[Any]) -> Any:
         """Write down one instruction, of recorded values and numbers.
+
+        Returns a recorded value, or a tuple of those of several outputs.
 
         Raises
         ------
@@ -118,7 +120,7 @@ class Recorder:
             named = {op.op.input_name(i): x for i, x in enumerate(operands)}
             raise refusal(ShapeError, str(error), **named) from None
 
-    def record(self, op: BoundOp, operands: Sequence[Recorded]) -> Recorded:
+    def record(self, op: BoundOp, operands: Sequence[Recorded]) -> Any:
         """Write down one instruction; of an op without a kernel those that it is composed of.
 
         Raises
@@ -128,13 +130,26 @@ class Recorder:
         """
         if not has_kernel(op.op) and FUSED.get(op.name) is not op.op:
             return self._composed(op, operands)
-        return Recorded(self, self.builder.emit(op, [x._value for x in operands]))
+        inputs = [x._value for x in operands]
+        if op.op.several:
+            return tuple([Recorded(self, z) for z in self.builder.emit_several(op, inputs)])
+        return Recorded(self, self.builder.emit(op, inputs))
 
-    def _composed(self, op: BoundOp, operands: Sequence[Recorded]) -> Recorded:
+    def _composed(self, op: BoundOp, operands: Sequence[Recorded]) -> Any:
         """The ops of the table that the forward rule of `op` applies."""
-        shape = op.shape(*[x.shape for x in operands])
+        promised = op.shape(*[x.shape for x in operands])
         with _composing(op, "forward"):
-            found = self.recorded(op.forward(operands), f"{op.name}: the result of its rule")
+            value = op.forward(operands)
+        if not op.op.several:
+            return self._promised(op, value, promised)
+        names = op.op.outputs
+        if not isinstance(value, tuple | list) or len(value) != len(names):
+            raise TypeError(f"{op.name}: its rule must return a tuple of {', '.join(names)}")
+        return tuple([self._promised(op, *pair) for pair in zip(value, promised, strict=True)])
+
+    def _promised(self, op: BoundOp, value: Any, shape: Shape) -> Recorded:
+        """What a rule gives, if it has the shape that was said."""
+        found = self.recorded(value, f"{op.name}: the result of its rule")
         if found.shape != shape:
             raise refusal(
                 ShapeError,
@@ -144,8 +159,10 @@ class Recorder:
 
     # ---- the back end -----------------------------------------------------------------
 
-    def forward(self, op: BoundOp, inputs: Sequence[Any]) -> Recorded:
-        """One instruction."""
+    def forward(self, op: BoundOp, inputs: Sequence[Any]) -> Any:
+        """One instruction; none for an output of one that has several."""
+        if op.op is OUTPUT_OF:
+            return op.forward(inputs)
         return self.record(op, [self.recorded(x) for x in inputs])
 
     def backward(
@@ -157,22 +174,40 @@ class Recorder:
         needed: Sequence[bool],
     ) -> list[Any]:
         """The instructions of the backward rules."""
-        operands = [self.recorded(x)._value for x in (gradient, output, *inputs)]
-        key = op, tuple(needed), *[x.shape for x in operands]
+        sent: tuple[bool, ...] = (True,)
+        if op.op is OUTPUT_OF:
+            return input_gradients(op, gradient, output, inputs, needed)
+        if op.op.several:
+            sent = tuple([g is not None for g in gradient])
+            given = [*[g for g in gradient if g is not None], *output, *inputs]
+        else:
+            given = [gradient, output, *inputs]
+        operands = [self.recorded(x)._value for x in given]
+        key = op, tuple(needed), sent, *[x.shape for x in operands]
         derivation = self._derivations.get(key)
         if derivation is None:
-            derivation = self._derivations[key] = self._derive(op, operands, needed)
+            derivation = self._derivations[key] = self._derive(op, operands, sent, needed)
         gradients = derivation.applied(self.builder, operands)
         return [None if g is None else Recorded(self, g) for g in gradients]
 
-    def _derive(self, op: BoundOp, operands: Sequence[Value], needed: Sequence[bool]) -> Derivation:
-        """Apply the rules to values that stand for these operands and all of their shapes."""
+    def _derive(
+        self,
+        op: BoundOp,
+        operands: Sequence[Value],
+        sent: tuple[bool, ...],
+        needed: Sequence[bool],
+    ) -> Derivation:
+        """Apply the rules to values that stand for these operands and all of their shapes.
+
+        sent : which outputs have gradients among the operands, which begin with those.
+        """
         given = [_like(x) for x in operands]
         outer, self.builder = self.builder, Builder(self.builder)
         self.deriving = True
         try:
             with _composing(op, "backward"):
-                found = self._gradients(op, [Recorded(self, x) for x in given], needed)
+                known = [Recorded(self, x) for x in given]
+                found = self._gradients(op, known, sent, needed)
                 results = [None if g is None else self.recorded(g)._value for g in found]
             return Derivation(given, self.builder.instructions, results)
         finally:
@@ -180,8 +215,17 @@ class Recorder:
             self.builder = outer
 
     def _gradients(
-        self, op: BoundOp, operands: Sequence[Recorded], needed: Sequence[bool]
+        self,
+        op: BoundOp,
+        operands: Sequence[Recorded],
+        sent: tuple[bool, ...],
+        needed: Sequence[bool],
     ) -> list[Any]:
+        if op.op.several:
+            n = sum(sent)
+            come, zs = iter(operands[:n]), tuple(operands[n : n + len(sent)])
+            gs = tuple([next(come) if s else None for s in sent])
+            return input_gradients(op, gs, zs, operands[n + len(sent) :], needed)
         g, z, *xs = operands
         fused = slope(op.op) if has_kernel(op.op) else None  # whose line in C has the slope too
         if fused is not None and needed[0]:

@@ -58,6 +58,8 @@ class Kind:
     A subclass is decorated with :func:`instruction_kind`. Its fields are ``int``, ``bool``,
     ``float``, ``str``, ``Operand``, ``Operand | None``, tuples of any length of these, and records
     (named tuples) of all of them: :mod:`autodiff.program.code.words` encodes them by annotation.
+    A kind that owns code, as a loop owns its body, has it in a field ``regions``, of type
+    ``tuple[Region, ...]`` (:class:`autodiff.program.code.flat.Region`).
 
     name : what it is called in words, in C and in listings.
     ops : names of the ops that it carries out.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
 from autodiff.array import Array, Shape
-from autodiff.program.code.flat import Code, FlatInstruction, Meaning, Operand
-from autodiff.program.ir import Instruction, Value
-from autodiff.program.plan.layout import Layout, Storage
+from autodiff.program.code.flat import Code, FlatInstruction, Meaning, Operand, Region
+from autodiff.program.ir import Instruction, Program, Value
+from autodiff.program.plan.layout import Layout
 
 __all__ = ["Lowering"]
 
@@ -19,7 +19,7 @@ class Lowering:
 
     layouts : of all values of the placed program. kept : values that need memory; others live
     in registers. origins : of values that show another one, element by element in the same
-    order, that one.
+    order, that one. lower_region : makes code of a program that an instruction owns.
     """
 
     def __init__(
@@ -28,12 +28,14 @@ class Lowering:
         layouts: dict[Value, Layout],
         kept: Collection[Value],
         origins: dict[Value, Value],
+        lower_region: Callable[[Program], Code],
     ) -> None:
         self.code = Code(arguments=arguments)
         self.code.buffers.append(np.zeros(0))  # the scalars' place; filled at the end
         self.layouts = layouts
         self.kept = kept
         self.origins = origins
+        self.lower_region = lower_region
         self._scalar_space = 1 + len(arguments)
         self._spaces: dict[int, int] = {}  # id of a buffer: its space
         self._scalars: dict[bytes, Operand] = {}
@@ -46,7 +48,7 @@ class Lowering:
         if storage.argument >= 0:
             space = 1 + storage.argument
         else:
-            space = 0 if storage.buffer is None else self._space(storage, storage.buffer)
+            space = 0 if storage.buffer is None else self._space(storage.buffer, storage.label)
         if 0 in layout.shape:  # where a slice begins may lie beyond what has no elements
             return Operand(space, 0)
         return Operand(space, storage.offset + layout.offset)
@@ -55,13 +57,13 @@ class Lowering:
         """Where a value begins."""
         return self.operand(self.layouts[value])
 
-    def _space(self, storage: Storage, buffer: Array) -> int:
+    def _space(self, buffer: Array, label: str) -> int:
         space = self._spaces.get(id(buffer))
         if space is None:
             buffers = self.code.buffers
             self._spaces[id(buffer)] = space = self._scalar_space + len(buffers)
-            if storage.label:
-                self.code.names[len(buffers)] = storage.label
+            if label:
+                self.code.names[len(buffers)] = label
             buffers.append(buffer)
         return space
 
@@ -73,6 +75,24 @@ class Lowering:
             place = self._scalars[bits] = Operand(self._scalar_space, len(self._scalars))
         return place
 
+    # ---- regions ----------------------------------------------------------------------
+
+    def region(self, program: Program) -> tuple[Region, Code]:
+        """The code of a program that an instruction owns, as a field of it, and as it was lowered.
+
+        Its buffers become buffers of this code, too. The second result is for :meth:`emit_one`.
+        """
+        code = self.lower_region(program)
+        spaces = [self._space(b, code.names.get(n, "")) for n, b in enumerate(code.buffers)]
+        region = Region(
+            code.arena_size,
+            tuple(code.arguments),
+            tuple(spaces),
+            tuple(code.instructions),
+            tuple(code.results),
+        )
+        return region, code
+
     # ---- instructions -----------------------------------------------------------------
 
     def emit(
@@ -81,16 +101,23 @@ class Lowering:
         label: str,
         sources: Sequence[Instruction | None],
         start: int = 0,
+        regions: Sequence[Code] = (),
     ) -> None:
         """Append an instruction, what it is called, and what it is meant to do."""
         code = self.code
         code.instructions.append(instruction)
         code.labels.append(label)
-        code.meanings.append(Meaning(sources, start))
+        code.meanings.append(Meaning(sources, start, regions))
 
-    def emit_one(self, instruction: FlatInstruction, source: Instruction) -> None:
-        """Append the instruction that carries out one instruction of the placed program."""
-        self.emit(instruction, source.output.label, [source.source])
+    def emit_one(
+        self, instruction: FlatInstruction, source: Instruction, regions: Sequence[Code] = ()
+    ) -> None:
+        """Append the instruction that carries out one instruction of the placed program.
+
+        regions : of the code that it owns what :meth:`region` has given.
+        """
+        label = " ".join(dict.fromkeys(z.label for z in source.outputs if z.label))
+        self.emit(instruction, label, [source.source], regions=regions)
 
     def finish(self) -> Code:
         """The code, with the scalars that it has asked for."""

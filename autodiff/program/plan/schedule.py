@@ -50,7 +50,7 @@ def schedule(placement: Placement, *, fuse: bool = True) -> tuple[list[Stage], s
     """
     scheduler = _Scheduler(placement, fuse)
     stages = scheduler.run()
-    stuck = {i.output for i in scheduler.unscheduled()}
+    stuck = {z for i in scheduler.unscheduled() for z in i.outputs}
     return stages, {state for value, state in placement.homes.items() if value in stuck}
 
 
@@ -99,7 +99,7 @@ class _Scheduler:
             small = instruction.op.op.elementwise and instruction.output.size <= _SMALL
             if small and not self.readers[instruction]:
                 self.number[instruction] = len(self.instructions), n
-            elif instruction.output in origin:
+            elif instruction.outputs[0] in origin:
                 # (Who overwrites what it reads must wait for it too, and may stand before it.)
                 later = [self.number[r][0] for r in self.readers[instruction] if r in self.number]
                 if later:
@@ -118,7 +118,7 @@ class _Scheduler:
                 writer = states[base].producer if (base := base_of(x)) in states else None
                 if writer is not None and writer is not instruction:
                     self._edge(instruction, writer)
-                    plain = x is base and x.shape == instruction.output.shape
+                    plain = x is base and x.shape == instruction.outputs[0].shape
                     if not (plain and instruction.op.op.elementwise):
                         self.rivals.setdefault(writer, []).append(instruction)
 
