@@ -212,6 +212,8 @@ class Builder:
         rank = len(self.instructions) if self.rank is None else self.rank
         shape = None if old is None else old.output.shape
         instruction = Instruction(op, inputs, label, rank, shape)
+        if old is not None:
+            instruction.output.where = old.output.where
         self.instructions.append(instruction)
         return instruction.output
 

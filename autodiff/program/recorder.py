@@ -2,15 +2,15 @@
 
 It has the two methods of every back end, so the graph runs on it unchanged: the
 bookkeeping of nodes, wait sets and sums decides the order, and the order is the program.
-Backward rules are applied to recorded values, and so taken apart into ops of the table.
+Backward rules are applied to recorded values, and so taken apart into ops of the table; what cannot
+be taken apart is called back (:mod:`autodiff.program.opaque`).
 What the step uses of the world outside is told in :mod:`autodiff.program.stand_ins`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeVar
 
 from autodiff.array import Array, Shape, as_float64
 from autodiff.errors import RecordingError, ShapeError
@@ -21,16 +21,18 @@ from autodiff.program.code.kinds import has_own_kind
 from autodiff.program.derivation import Derivation
 from autodiff.program.fused import FUSED, slope
 from autodiff.program.ir import Builder, Value
-from autodiff.program.recorded import NoNumbersError, Recorded
-from autodiff.refusal import WithoutOpError, refusal
+from autodiff.program.opaque import gradient_of, opaque, read_by
+from autodiff.program.recorded import MissingAttributeError, NoNumbersError, Recorded
+from autodiff.refusal import refusal
 
 __all__ = ["Recorder", "has_kernel"]
 
+ResultT = TypeVar("ResultT")
 
 try:
     from autodiff._core import kernel_names
 except ImportError:  # programs are emulated then, by the rules
-    _KERNELS: Collection[str] = OPS
+    _KERNELS: Collection[str] = frozenset(OPS)  # those of the library, which is imported by now
 else:
     _KERNELS = frozenset(kernel_names())
 
@@ -114,10 +116,7 @@ class Recorder:
     def record(self, op: BoundOp, operands: Sequence[Recorded]) -> Recorded:
         """Write down one instruction; of an op without a kernel those that it is composed of.
 
-        Raises
-        ------
-        RecordingError
-            If the op has no kernel, and its rule needs numbers.
+        If its rule needs numbers, the program will call it back.
         """
         if not has_kernel(op.op) and FUSED.get(op.name) is not op.op:
             return self._composed(op, operands)
@@ -126,8 +125,11 @@ class Recorder:
     def _composed(self, op: BoundOp, operands: Sequence[Recorded]) -> Recorded:
         """The ops of the table that the forward rule of `op` applies."""
         shape = op.shape(*[x.shape for x in operands])
-        with _composing(op, "forward"):
-            found = self.recorded(op.forward(operands), f"{op.name}: the result of its rule")
+        what = f"{op.name}: the result of its rule"
+        found = self._composing(lambda: self.recorded(op.forward(operands), what))
+        if found is None:
+            called = opaque(op.op).bound_to(op.attributes)
+            return Recorded(self, self.builder.emit(called, [x._value for x in operands]))
         if found.shape != shape:
             raise refusal(
                 ShapeError,
@@ -165,9 +167,8 @@ class Recorder:
         begun = len(instructions)
         self.deriving = True
         try:
-            with _composing(op, "backward"):
-                found = self._gradients(op, [Recorded(self, x) for x in given], needed)
-                results = [None if g is None else self.recorded(g)._value for g in found]
+            found = self._gradients(op, [Recorded(self, x) for x in given], needed)
+            results = [None if g is None else self.recorded(g)._value for g in found]
             return Derivation(given, instructions[begun:], results)
         finally:
             self.deriving = False
@@ -181,7 +182,48 @@ class Recorder:
         if fused is not None and needed[0]:
             slope_op, names = fused
             return [self.record(slope_op.bind(), [g, z if names == "gz" else xs[0]])]
-        return input_gradients(op, g, z, xs, needed)
+        if has_kernel(op.op):
+            return input_gradients(op, g, z, xs, needed)
+        return self._composed_gradients(op, operands, needed)
+
+    def _composed_gradients(
+        self, op: BoundOp, operands: Sequence[Recorded], needed: Sequence[bool]
+    ) -> list[Any]:
+        """What the rules apply; if one needs numbers, each by itself, or called back."""
+        g, z, *xs = operands
+
+        def compose(needed: Sequence[bool]) -> list[Any]:
+            found = input_gradients(op, g, z, xs, needed)
+            return [None if x is None else self.recorded(x) for x in found]
+
+        found = self._composing(lambda: compose(needed))
+        if found is None and sum(needed) == 1:
+            position = list(needed).index(True)
+            called = gradient_of(op, position, [x.shape for x in xs])
+            read = [x._value for x in read_by(op.op, g, z, xs)]
+            found = [None] * len(xs)
+            found[position] = Recorded(self, self.builder.emit(called, read))
+        if found is None:
+            alone = [[wanted and i == k for k in range(len(xs))] for i, wanted in enumerate(needed)]
+            found = [self._composed_gradients(op, operands, n)[i] for i, n in enumerate(alone)]
+        return found
+
+    def _composing(self, rule: Callable[[], ResultT]) -> ResultT | None:
+        """What a rule of the user's comes to without numbers; None if it cannot do without.
+
+        What it raises then may be anything (whoever is handed such a value, NumPy, say, has words of
+        his own). If the rule is at fault, it will say so when it is called back.
+        """
+        begun = len(self.builder.instructions)
+        try:
+            return rule()
+        except RecordingError as error:
+            if not isinstance(error, (NoNumbersError, MissingAttributeError)):
+                raise
+        except Exception:
+            pass
+        del self.builder.instructions[begun:]
+        return None
 
     def add_gradient(
         self,
@@ -203,22 +245,3 @@ def _like(x: Value) -> Value:
     value = Value(x.shape, "computed", None, x.label)
     value.op = x.op
     return value
-
-
-@contextmanager
-def _composing(op: BoundOp, which: str) -> Iterator[None]:
-    """Say which op it is, if a rule asks recorded values for what they have not.
-
-    Any other error of the rule is the user's, and stays what it is.
-    """
-    if has_kernel(op.op):
-        yield
-        return
-    try:
-        yield
-    except (NoNumbersError, WithoutOpError) as error:
-        raise refusal(
-            RecordingError,
-            f"op {op.name!r} has no kernel in C, and its {which} rule cannot be written down as "
-            f"ops of the table: {error}",
-        ) from error

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from autodiff.array import Array, Shape
 from autodiff.program.code.kind import Kind, Operand
 from autodiff.program.ir import Instruction
 
-__all__ = ["Code", "Meaning"]
+__all__ = ["Code", "FailedCall", "Meaning"]
 
 
 @dataclass(slots=True)
@@ -24,6 +25,17 @@ class Meaning:
     start: int = 0
 
 
+class FailedCall(IndexError):
+    """A function that the code has called has raised what caused this: in the emulator.
+
+    (In C it is ``_core.InstructionError``.)
+    """
+
+    instruction: int
+    step: int | None = None
+    numbers: tuple[float, ...] = ()
+
+
 @dataclass
 class Code:
     """What the executor loads.
@@ -31,7 +43,8 @@ class Code:
     arguments : shapes. buffers : arrays that the code refers to, in the order of their spaces.
     labels : for each instruction, what it computes, for listings and profiles. results : pairs of
     operand and shape. names : of the buffers that are tensors, by number. meanings : for each
-    instruction, what :mod:`autodiff.program.code.verify` holds it to.
+    instruction, what :mod:`autodiff.program.code.verify` holds it to. functions : what instructions
+    call, by number; each takes a list of arrays and gives one.
     """
 
     arena_size: int = 0
@@ -42,3 +55,4 @@ class Code:
     results: list[tuple[Operand, Shape]] = field(default_factory=list)
     names: dict[int, str] = field(default_factory=dict)
     meanings: list[Meaning] = field(default_factory=list)
+    functions: list[Any] = field(default_factory=list)

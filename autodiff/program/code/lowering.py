@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from autodiff.array import Array, Shape
 from autodiff.program.code.flat import Code, Meaning
 from autodiff.program.code.kind import Kind, Operand
 from autodiff.program.ir import Instruction, Value
+from autodiff.program.opaque import Function
 from autodiff.program.plan.layout import Layout, Storage
 
 __all__ = ["Lowering"]
@@ -38,6 +40,7 @@ class Lowering:
         self._scalar_space = 1 + len(arguments)
         self._spaces: dict[int, int] = {}  # id of a buffer: its space
         self._scalars: dict[bytes, Operand] = {}
+        self._functions: dict[Any, int] = {}
 
     # ---- operands ---------------------------------------------------------------------
 
@@ -73,6 +76,14 @@ class Lowering:
         if place is None:
             place = self._scalars[bits] = Operand(self._scalar_space, len(self._scalars))
         return place
+
+    def function(self, function: Function) -> int:
+        """The number of a function that the code calls."""
+        key = function.bound.key(), function.shape
+        if key not in self._functions:
+            self._functions[key] = len(self.code.functions)
+            self.code.functions.append(function)
+        return self._functions[key]
 
     # ---- instructions -----------------------------------------------------------------
 
