@@ -20,12 +20,14 @@ from autodiff.refusal import refusal
 
 __all__ = ["MAKERS", "MAKERS_OF_ONE", "MAKERS_OF_TWO", "apply", "caller", "complex_step", "plain"]
 
-MAKERS_OF_ONE: dict[type, Callable[[BoundOp, Any], Any]] = {}
+MAKERS_OF_ONE: dict[type, Callable[..., Any]] = {}
 MAKERS_OF_TWO: dict[type, Callable[[BoundOp, Any, Any], Any]] = {}
-MAKERS: dict[type, Callable[[BoundOp, Sequence[Any]], Any]] = {}
+MAKERS: dict[type, Callable[..., Any]] = {}
 """By the exact class of an operand, what makes the result at once, in the usual cases.
 
-Called by :func:`apply` or the caller's function; None for a result: go the general way.
+Called by :func:`apply` or the caller's function, with the bound op and its operand or operands,
+and with the shape of the result if that is known (not of two). None for a result: go the general
+way.
 """
 
 

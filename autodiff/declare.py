@@ -23,6 +23,7 @@ from autodiff.op import (
     ShapeRule,
     broadcast_shape,
 )
+from autodiff.remembered import remembering
 
 __all__ = ["NAMES", "OpFunction", "declare", "numpy_name"]
 
@@ -170,7 +171,7 @@ def _plain_function(op: Op, function: Callable[..., Any]) -> Any:
             operands, attributes = _arranged(op, keywords, operands, attributes)
         return apply(op, operands, attributes)
 
-    return call if keywords else functools.wraps(function)(caller(op, call))
+    return functools.wraps(function)((remembering if keywords else caller)(op, call))
 
 
 def _normalising_function(op: Op, arguments: ArgumentRule, function: Callable[..., Any]) -> Any:
@@ -191,8 +192,8 @@ def _normalising_function(op: Op, arguments: ArgumentRule, function: Callable[..
             raise
         return operands if attributes is None else apply(op, operands, attributes)
 
-    if not op.attributes:  # then what fits the shape rule is left as it is
-        call = functools.wraps(function)(caller(op, call))
+    # Without attributes what fits the shape rule is left as it is.
+    call = functools.wraps(function)((remembering if op.attributes else caller)(op, call))
     call.__signature__ = signature  # type: ignore[attr-defined]
     return call
 

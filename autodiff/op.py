@@ -34,6 +34,7 @@ __all__ = [
     "ShapeRule",
     "broadcast_shape",
     "example",
+    "is_plain",
 ]
 
 # forward(*inputs, **attributes) -> output
@@ -49,7 +50,7 @@ ArgumentRule = Callable[..., tuple[Any, dict[str, Any] | None]]
 # identity(emitter, bound op, inputs) -> the value as it is known already, or None
 Identity = Callable[..., Any]
 
-_MOST_BOUND = 4096  # bound ops that one op keeps
+_MOST_BOUND = 1 << 14  # bound ops that one op keeps
 
 OUTPUT = "z"  # the name of an op's output in `reads`; the inputs go by their parameter names
 
@@ -123,6 +124,7 @@ class Op:
     numpy : dotted names of the functions that mean this op: "numpy.exp", "scipy.special.expit".
     arguments : ``arguments(name, *arguments)`` brings what users give into operands and
         attributes; (result, None) if there is nothing to compute, or other ops compute it.
+        The attributes follow from the shapes of operands and from the other arguments.
         None: positional arguments are operands, attributes are given by name. If the op has no
         attributes, operands that fit `shape` must be left as they are: nodes may go past it.
     ulps : how far the kernel may be off, in units in the last place. At most 0.5: every operation
@@ -192,7 +194,7 @@ class Op:
             found = BoundOp(self, attributes)
             # Others (NumPy's scalars) are written as their bytes, which does not tell their types;
             # they are not entered, so that nothing else is found in their place.
-            if all(map(_is_plain, attributes.values())):
+            if all(map(is_plain, attributes.values())):
                 if len(self._bound) >= _MOST_BOUND:
                     self._bound.clear()
                 found = self._bound.setdefault(key, found)  # one, if threads meet here
@@ -269,8 +271,9 @@ OPS: dict[str, Op] = {}
 _PLAIN = (int, float, bool, str, type(None), complex)
 
 
-def _is_plain(value: Any) -> bool:
-    return all(map(_is_plain, value)) if type(value) is tuple else type(value) in _PLAIN
+def is_plain(value: Any) -> bool:
+    """Whether it can never change, and is written as bytes that tell its type."""
+    return all(map(is_plain, value)) if type(value) is tuple else type(value) in _PLAIN
 
 
 def _op_by_name(name: str) -> Op:

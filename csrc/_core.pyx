@@ -6,7 +6,7 @@ it is, its attributes as C numbers. Later calls check the arrays, allocate the r
 and call the C functions of one table, the one of the instruction set in use.
 """
 
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from cpython.pystate cimport PyThreadState
 from libc.string cimport memcpy, memset
@@ -19,7 +19,7 @@ cimport numpy as cnp
 
 import numpy as np
 
-from autodiff.errors import BackendError, IndexRangeError
+from autodiff.errors import BackendError, CallBackError, IndexRangeError
 
 cnp.import_array()
 

@@ -37,7 +37,7 @@ static void read_head(ad_reader *r)
     if (ad_read_word(r) != r->end) ad_refuse(r, AD_OTHER_LENGTH);
     ad_read_names(r);
     r->program->arena_size = ad_read_size(r);
-    if (r->program->arena_size > PTRDIFF_MAX / 2) ad_refuse(r, AD_BAD_SIZE);
+    if (r->program->arena_size > PTRDIFF_MAX - 8) ad_refuse(r, AD_BAD_SIZE);
 }
 
 static const ptrdiff_t *read_shape(ad_reader *r, int *axes, ptrdiff_t *size)

@@ -66,6 +66,7 @@ typedef struct {
     X(AD_UNWRITTEN, "a register is read before it is written")                                \
     X(AD_OTHER_ARITY, "the op reads more or fewer inputs")                                    \
     X(AD_WRITTEN_TWICE, "an output is written several times in the same place")               \
+    X(AD_OVERLAP, "an output overlaps what is read")                                          \
     X(AD_NO_ROOM, "there is no room after an operand: only the arena has some")               \
     X(AD_CLOSE_ROWS, "the rows of a matrix overlap")                                          \
     X(AD_NO_ELEMENTS, "nothing has no maximum, and rows may not be empty")

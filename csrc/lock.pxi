@@ -135,7 +135,7 @@ cdef Py_ssize_t hold(ad_cell** cells, Py_ssize_t n) except -1:
     return n
 
 
-# ---- threads that are calling back: they hold a lock, and run Python code that may ask for others ----
+# ---- threads that are calling back: they hold a lock, and run code that may ask for others ----
 
 cdef enum:
     A_MOMENT = 20_000  # microseconds
@@ -216,8 +216,6 @@ cdef Py_ssize_t hold_calling_back(ad_cell** cells, Py_ssize_t n) except -1:
     So threads could wait for each other in a circle. What it holds itself is refused at once, and
     nothing is waited for longer than some seconds.
     """
-    from autodiff.errors import CallBackError
-
     cdef Py_ssize_t i
     cdef double end = ad_clock() + 1e9 * patience
     cdef bint held

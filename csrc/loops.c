@@ -5,20 +5,21 @@
 
 /* ---- building ---- */
 
-/* Drop axes of size 1, and join axes that are one in memory for every operand. */
-static void simplify(ad_loop *loop, int operands)
+/* Drop axes of size 1, and join axes that are one in memory for every operand. `to` may be `loop`
+ * itself; where it is not, only the axes there are are copied: a loop has room for many more. */
+static void simplify(ad_loop *to, const ad_loop *loop, int operands)
 {
     int n = 0;
     for (int i = 0; i < loop->axes; i++) {
         if (loop->size[i] == 1) continue;
         int joins = n > 0;
         for (int o = 0; o < operands && joins; o++)
-            joins = loop->step[o][n - 1] == loop->size[i] * loop->step[o][i];
+            joins = to->step[o][n - 1] == loop->size[i] * loop->step[o][i];
         if (!joins) n++;
-        loop->size[n - 1] = joins ? loop->size[n - 1] * loop->size[i] : loop->size[i];
-        for (int o = 0; o < operands; o++) loop->step[o][n - 1] = loop->step[o][i];
+        to->size[n - 1] = joins ? to->size[n - 1] * loop->size[i] : loop->size[i];
+        for (int o = 0; o < operands; o++) to->step[o][n - 1] = loop->step[o][i];
     }
-    loop->axes = n;
+    to->axes = n;
 }
 
 int ad_loop_broadcast(ad_loop *loop, int axes, const ptrdiff_t *shape, int operands,
@@ -37,7 +38,7 @@ int ad_loop_broadcast(ad_loop *loop, int axes, const ptrdiff_t *shape, int opera
             step *= size;
         }
     }
-    simplify(loop, operands);
+    simplify(loop, loop, operands);
     return 0;
 }
 
@@ -146,10 +147,11 @@ void ad_copy_matrix(ptrdiff_t rows, ptrdiff_t cols, const double *x, ptrdiff_t x
 void ad_loop_copy(const ad_loop *loop, const double *x, double *z)
 {
     if (is_empty(loop)) return;
-    ad_loop nest = *loop;
-    simplify(&nest, 2);
+    ad_loop nest;
+    simplify(&nest, loop, 2);
     const int axes = nest.axes;
-    ptrdiff_t offset[2] = {0, 0}, at[AD_MAX_AXES] = {0};
+    ptrdiff_t offset[2] = {0, 0}, at[AD_MAX_AXES];
+    memset(at, 0, (size_t)axes * sizeof *at);
     const ptrdiff_t cols = axes > 0 ? nest.size[axes - 1] : 1;
     const ptrdiff_t rows = axes > 1 ? nest.size[axes - 2] : 1;
     do {
@@ -163,10 +165,11 @@ void ad_loop_copy(const ad_loop *loop, const double *x, double *z)
 void ad_loop_add(const ad_loop *loop, ad_map add, const double *x, double *z)
 {
     if (is_empty(loop)) return;
-    ad_loop nest = *loop;
-    simplify(&nest, 2);
+    ad_loop nest;
+    simplify(&nest, loop, 2);
     const int inner = nest.axes - 1;
-    ptrdiff_t offset[2] = {0, 0}, at[AD_MAX_AXES] = {0};
+    ptrdiff_t offset[2] = {0, 0}, at[AD_MAX_AXES];
+    memset(at, 0, (size_t)nest.axes * sizeof *at);
     const ptrdiff_t n = inner < 0 ? 1 : nest.size[inner];
     const ptrdiff_t z_step = inner < 0 ? 1 : nest.step[0][inner];
     const ptrdiff_t x_step = inner < 0 ? 1 : nest.step[1][inner];

@@ -22,13 +22,36 @@ cdef int copy(const ad_loop* loop, const double* x, double* z) except -1:
     return 0
 
 
+# Kernels are many: a graph over 10,000 time steps has as many slices. So each takes no more memory
+# than it needs for its own axes.
+
+cdef void* memory_of(size_t n, size_t size) except NULL:
+    """Memory for n items, cleared, that PyMem_Free gives back."""
+    cdef void* memory = PyMem_Calloc(n, size)
+    if memory == NULL:
+        raise MemoryError
+    return memory
+
+
+cdef ptrdiff_t* sizes_of(object shape, int* axes) except NULL:
+    """Memory that holds the sizes, which may be too many; and how many they are."""
+    cdef ptrdiff_t[AD_MAX_AXES] sizes
+    axes[0] = read_shape(shape, sizes)
+    cdef ptrdiff_t* kept = <ptrdiff_t*>memory_of(axes[0], sizeof(ptrdiff_t))
+    copy_shape(kept, sizes, axes[0])
+    return kept
+
+
 cdef class Reshape(Kernel):
     cdef int axes
-    cdef ptrdiff_t[AD_MAX_AXES] shape
+    cdef ptrdiff_t* shape
 
     def __cinit__(self, attributes):
         self.n_inputs = 1
-        self.axes = read_shape(attributes["shape"], self.shape)
+        self.shape = sizes_of(attributes["shape"], &self.axes)
+
+    def __dealloc__(self):
+        PyMem_Free(self.shape)
 
     cdef object forward(self, op, PyObject** x, ptrdiff_t n):
         if ad_size(x[0]) != product_of(self.axes, self.shape):
@@ -47,11 +70,14 @@ cdef class Reshape(Kernel):
 
 cdef class BroadcastTo(Kernel):
     cdef int axes
-    cdef ptrdiff_t[AD_MAX_AXES] shape
+    cdef ptrdiff_t* shape
 
     def __cinit__(self, attributes):
         self.n_inputs = 1
-        self.axes = read_shape(attributes["shape"], self.shape)
+        self.shape = sizes_of(attributes["shape"], &self.axes)
+
+    def __dealloc__(self):
+        PyMem_Free(self.shape)
 
     cdef object forward(self, op, PyObject** x, ptrdiff_t n):
         cdef ad_loop loop
@@ -84,8 +110,8 @@ cdef class BroadcastTo(Kernel):
 
 cdef class Transpose(Kernel):
     cdef int axes
-    cdef int[AD_MAX_AXES] order
-    cdef int[AD_MAX_AXES] inverse
+    cdef int* order
+    cdef int* inverse
 
     def __cinit__(self, attributes):
         cdef int i
@@ -93,9 +119,14 @@ cdef class Transpose(Kernel):
         self.axes = len(attributes["axes"])
         if sorted(attributes["axes"]) != list(range(self.axes)) or self.axes > AD_MAX_AXES:
             raise TypeError(f"{attributes['axes']} is no order of axes")
+        self.order = <int*>memory_of(2 * self.axes, sizeof(int))
+        self.inverse = self.order + self.axes
         for i in range(self.axes):
             self.order[i] = attributes["axes"][i]
             self.inverse[self.order[i]] = i
+
+    def __dealloc__(self):
+        PyMem_Free(self.order)
 
     cdef object permuted(self, op, PyObject* x, const int* order):
         cdef ad_loop loop
@@ -219,18 +250,21 @@ cdef ptrdiff_t numbers_between(ptrdiff_t start, ptrdiff_t stop, ptrdiff_t step) 
     return count // size + 1
 
 
+cdef struct Cut:
+    # Of one axis of the whole array: numbers of a range.
+    ptrdiff_t start, step, count
+
+
 cdef class Slice(Kernel):
     """getitem and scatter_slice: what one does the other undoes."""
 
     cdef bint scatters
-    cdef int items                      # axes of the whole array
-    cdef int axes                       # axes of the part
-    cdef ptrdiff_t[AD_MAX_AXES] start  # one an axis of the whole
-    cdef ptrdiff_t[AD_MAX_AXES] step
-    cdef ptrdiff_t[AD_MAX_AXES] count  # of numbers along it
-    cdef int[AD_MAX_AXES] source        # axis of the whole for an axis of the part, -1: new
+    cdef int items            # axes of the whole array
+    cdef int axes             # axes of the part
     cdef int shape_axes
-    cdef ptrdiff_t[AD_MAX_AXES] shape  # scatter_slice: of the whole
+    cdef Cut* cut             # one an axis of the whole
+    cdef int* source          # axis of the whole for an axis of the part, -1: new
+    cdef ptrdiff_t* shape     # scatter_slice: of the whole
 
     def __cinit__(self, bint scatters, attributes):
         self.scatters = scatters
@@ -238,6 +272,8 @@ cdef class Slice(Kernel):
         self.n_inputs = 1
         if len(index) > AD_MAX_AXES:
             raise TypeError("too many indices")
+        self.cut = <Cut*>memory_of(len(index), sizeof(Cut))
+        self.source = <int*>memory_of(len(index), sizeof(int))
         for item in index:
             if item is None:
                 self.source[self.axes] = -1
@@ -245,19 +281,24 @@ cdef class Slice(Kernel):
                 continue
             if isinstance(item, tuple):
                 start, stop, step = item
-                self.start[self.items] = start
-                self.count[self.items] = numbers_between(start, stop, step)
+                self.cut[self.items].start = start
+                self.cut[self.items].count = numbers_between(start, stop, step)
                 # One number: its step may be too long for C to multiply.
-                self.step[self.items] = step if self.count[self.items] > 1 else 1
+                self.cut[self.items].step = step if self.cut[self.items].count > 1 else 1
                 self.source[self.axes] = self.items
                 self.axes += 1
             else:
-                self.start[self.items] = item
-                self.step[self.items] = 1
-                self.count[self.items] = 1
+                self.cut[self.items].start = item
+                self.cut[self.items].step = 1
+                self.cut[self.items].count = 1
             self.items += 1
         if scatters:
-            self.shape_axes = read_shape(attributes["shape"], self.shape)
+            self.shape = sizes_of(attributes["shape"], &self.shape_axes)
+
+    def __dealloc__(self):
+        PyMem_Free(self.cut)
+        PyMem_Free(self.source)
+        PyMem_Free(self.shape)
 
     cdef ptrdiff_t plan(
         self, op, int axes, const ptrdiff_t* shape, ad_loop* loop, int part, int whole
@@ -267,25 +308,28 @@ cdef class Slice(Kernel):
         cdef ptrdiff_t[AD_MAX_AXES] step
         cdef ptrdiff_t at = 0
         cdef ptrdiff_t last
+        cdef const Cut* cut
         cdef int i
         if axes != self.items:
             misfit(op)
         contiguous_steps(axes, shape, step)
         for i in range(axes):
-            if self.count[i] == 0:
+            cut = &self.cut[i]
+            if cut.count == 0:
                 continue
-            last = self.start[i] + (self.count[i] - 1) * self.step[i]
-            if not (0 <= self.start[i] < shape[i] and 0 <= last < shape[i]):
+            last = cut.start + (cut.count - 1) * cut.step
+            if not (0 <= cut.start < shape[i] and 0 <= last < shape[i]):
                 misfit(op)
-            at += self.start[i] * step[i]
+            at += cut.start * step[i]
         loop.axes = self.axes
         for i in range(self.axes):
             if self.source[i] < 0:
                 loop.size[i] = 1
                 loop.step[whole][i] = 0
             else:
-                loop.size[i] = self.count[self.source[i]]
-                loop.step[whole][i] = self.step[self.source[i]] * step[self.source[i]]
+                cut = &self.cut[self.source[i]]
+                loop.size[i] = cut.count
+                loop.step[whole][i] = cut.step * step[self.source[i]]
         contiguous_steps(self.axes, loop.size, loop.step[part])
         return at if product_of(self.axes, loop.size) > 0 else 0
 

@@ -8,6 +8,7 @@ from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 
 include "lock.pxi"
+include "call_back.pxi"
 
 cdef extern from "program.h":
     ctypedef struct ad_pool:
@@ -55,14 +56,6 @@ cdef extern from "load.h":
         double* data
         ptrdiff_t size
         int writable
-    ctypedef struct ad_array:
-        double* data
-        ptrdiff_t size
-        int axes
-        const ptrdiff_t* shape
-    ctypedef struct ad_call_back:
-        int (*call)(void*, ptrdiff_t, const ad_array*, const ad_array*) noexcept nogil
-        void* context
     ctypedef struct ad_refusal:
         int code
         ptrdiff_t place, instruction
@@ -115,51 +108,6 @@ cdef struct Call:
 
 cdef enum:
     CALL_ROOM = 96  # words on the stack
-
-
-# ---- functions that programs call back ----
-
-cdef struct Function:
-    PyObject* function  # takes a list of arrays, gives an array
-    PyObject* program   # which keeps it alive
-
-cdef dict raised = {}  # by thread: what a function has raised, until the program's caller has it
-
-
-cdef list copies_of(ptrdiff_t n, const ad_array* x):
-    """Arrays that a function may keep: the program's memory will hold something else."""
-    cdef ptrdiff_t i
-    cdef list copies = []
-    for i in range(n):
-        copy = ad_new(x[i].axes, x[i].shape)
-        if x[i].size > 0:
-            memcpy(ad_data(<PyObject*>copy), x[i].data, x[i].size * sizeof(double))
-        copies.append(copy)
-    return copies
-
-
-cdef int call_function(
-    void* context, ptrdiff_t n_inputs, const ad_array* inputs, const ad_array* output
-) noexcept with gil:
-    """Whether the function has filled the output; if not, what it raised is in `raised`."""
-    cdef Function* f = <Function*>context
-    cdef Calling calling
-    begin_calling(&calling, (<Program>f.program).lock)
-    try:
-        value = (<object>f.function)(copies_of(n_inputs, inputs))
-        if not ad_is_array(<PyObject*>value) or not ad_same_shape(
-                output.axes, output.shape, ad_axes(<PyObject*>value), ad_shape(<PyObject*>value)):
-            shape = tuple([output.shape[i] for i in range(output.axes)])
-            raise TypeError("a function must give an aligned, C-contiguous float64 array of shape "
-                            f"{shape}, not {value!r}")
-        if output.size > 0:
-            memcpy(output.data, ad_data(<PyObject*>value), output.size * sizeof(double))
-        return 1
-    except BaseException as error:
-        raised[PyThread_get_thread_ident()] = error
-        return 0
-    finally:
-        end_calling(&calling)
 
 
 cdef int fail(ad_fault fault, step=None) except -1:

@@ -380,3 +380,9 @@ void ad_bind_output(ad_reader *reader, double **where, ad_operand operand, ptrdi
         ad_point(reader, (const double **)where, operand);
 }
 
+void ad_keep_apart(ad_reader *reader, ad_operand x, ptrdiff_t n_x, ad_operand z, ptrdiff_t n_z)
+{
+    if (ad_refused(reader) || x.space != z.space || n_x == 0 || n_z == 0) return;
+    if (x.offset < z.offset + n_z && z.offset < x.offset + n_x)
+        ad_refuse_at(reader, AD_OVERLAP, z.place);
+}

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from autodiff.op import OPS
 from autodiff.program.code import load
 from autodiff.program.code.flat import Code
 from autodiff.program.code.kinds.map import Apply, Map, Window
+from autodiff.program.fused import FUSED
 
 __all__ = ["elementwise", "program_of"]
 
@@ -18,8 +20,14 @@ def elementwise(shape: Any, windows: Sequence[Any], applications: Sequence[Any])
         tuple(shape),
         tuple(Window(*window) for window in windows),
         tuple(Apply(op, tuple(inputs), output) for op, *inputs, output in applications),
-        float(len(applications)),
+        sum(_cost(op) for op, *_ in applications),
     )
+
+
+def _cost(name: str) -> float:
+    """Of an op; 1 if there is no such op, which the loader shall find out."""
+    op = FUSED.get(name, OPS.get(name))
+    return 1.0 if op is None else op.cost
 
 
 def program_of(

@@ -46,6 +46,7 @@ FLOORS: list[list[str]] = [
     ["refusal"],
     ["op"],
     ["apply"],
+    ["remembered"],
     ["declare"],
     ["ops"],
     ["protocols"],
@@ -178,7 +179,7 @@ def test_circles_are_found() -> None:
 
 # ---- nobody reads another's privates ------------------------------------------------------
 
-FOREIGN = {"_getframe", "_current_frames", "_is_owned", "_at_fork_reinit", "_NoValue"}
+FOREIGN = {"_getframe", "_current_frames", "_is_owned", "_at_fork_reinit", "_NoValue", "_replace"}
 """Of Python's and NumPy's own."""
 
 _ARRAY = "to its user a recorded value is an array, with an array's names only"

@@ -223,7 +223,11 @@ def _sender(
     def gradients_of(node: State, gradient: Any) -> Sequence[Any]:
         op: Any = node.op
         inputs = node.inputs
-        values = (inputs[0].stored,) if len(inputs) == 1 else values_of(inputs)
+        n = len(inputs)
+        if n == 2:
+            values: tuple[Any, ...] = inputs[0].stored, inputs[1].stored
+        else:
+            values = (inputs[0].stored,) if n == 1 else values_of(inputs)
         if op.op.onto is not None and observer is None:
             # A slice sends to few elements: they are added to a sum that is the pass's own.
             x = inputs[0]

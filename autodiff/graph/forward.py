@@ -24,9 +24,10 @@ _stored, _serial = attrgetter("stored"), attrgetter("serial")
 
 
 def values_of(nodes: tuple[State, ...]) -> tuple[Any, ...]:
-    """The values of some nodes, as a back end takes them."""
-    if len(nodes) == 2:
-        return nodes[0].stored, nodes[1].stored
+    """The values of some nodes, as a back end takes them.
+
+    The passes do without the call where there are one or two: that would be a twentieth of all.
+    """
     return tuple(map(_stored, nodes))
 
 
@@ -50,7 +51,11 @@ def forward(root: State, backend: str | Backend | None = None) -> None:
         for x in node.inputs:
             if x.tick > age:
                 inputs = node.inputs
-                values = (x.stored,) if len(inputs) == 1 else values_of(inputs)
+                n = len(inputs)
+                if n == 2:
+                    values: tuple[Any, ...] = inputs[0].stored, inputs[1].stored
+                else:
+                    values = (x.stored,) if n == 1 else values_of(inputs)
                 try:
                     value = run(node.op, values)  # type: ignore[arg-type]
                 except IndexRangeError as error:  # found only now: rows by number

@@ -49,17 +49,18 @@ def register(node: type[State], tensor: type[TensorState]) -> None:
         apply.MAKERS[kind] = of_several
 
 
-def of_one(bound: BoundOp, x: Any) -> Any:
+def of_one(bound: BoundOp, x: Any, shape: Shape | None = None) -> Any:
     """The node of an op of one input; called by what the user has called."""
     if x.home is not None or _observer() is not None:
         return None
     op = bound.op
-    shape = x.shape
-    if not op.elementwise:
-        try:
-            shape = _shape(bound, shape)
-        except ShapeError:
-            return None
+    if shape is None:
+        shape = x.shape
+        if not op.elementwise:
+            try:
+                shape = _shape(bound, shape)
+            except ShapeError:
+                return None
     try:
         frame = _frame(2)
     except ValueError:  # nobody of Python's has called
@@ -108,7 +109,7 @@ def of_two(bound: BoundOp, x: Any, y: Any) -> Any:
     return node
 
 
-def of_several(bound: BoundOp, inputs: Sequence[Any]) -> Any:
+def of_several(bound: BoundOp, inputs: Sequence[Any], shape: Shape | None = None) -> Any:
     """The node of any op."""
     if _observer() is not None:
         return None
@@ -129,11 +130,12 @@ def of_several(bound: BoundOp, inputs: Sequence[Any]) -> Any:
     for x in nodes:
         if x is None or x.home is not None:
             return None
-    shapes = [x.shape for x in nodes]
-    try:
-        shape = bound.shape(*shapes) if len(shapes) > _FEW else _shape(bound, *shapes)
-    except ShapeError:
-        return None
+    if shape is None:
+        shapes = [x.shape for x in nodes]
+        try:
+            shape = bound.shape(*shapes) if len(shapes) > _FEW else _shape(bound, *shapes)
+        except ShapeError:
+            return None
     node = _new(_Node)
     node.build(bound, nodes, shape, needed_of(bound, nodes), None, code, instruction)
     return node

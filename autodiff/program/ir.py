@@ -5,8 +5,9 @@ once: it is an argument of the step, the state of a tensor as the step finds it,
 constant, or the output of one instruction. At the end the results are handed out, and the
 `writes` are copied into the tensors that the step assigned.
 
-Passes take a :class:`Program` and return another one; what each of them must keep is in
-:mod:`autodiff.program.wellformed`.
+Passes work on one copy of the recorded program, which is theirs: an instruction may get other
+inputs, and its value keeps its identity (:mod:`autodiff.program.passes.rewrite`). What each pass
+must keep is in :mod:`autodiff.program.wellformed`.
 """
 
 from __future__ import annotations
@@ -145,42 +146,51 @@ class Program:
             [(state, new.get(v, v)) for state, v in self.writes],
         )
 
+    def copy(self) -> Program:
+        """The same program, of instructions that may be changed."""
+        new: dict[Value, Value] = {}
+        instructions = []
+        for old in self.instructions:
+            value = old.output
+            inputs = [new.get(x, x) for x in old.inputs]
+            instruction = Instruction(old.op, inputs, value.label, old.rank, value.shape)
+            instruction.output.where = value.where
+            new[value] = instruction.output
+            instructions.append(instruction)
+        return self.replaced(instructions, new)
+
     def in_order(self) -> Program:
-        """The same program, sorted by need and rank, without what nothing needs."""
+        """The same program, sorted by rank, without what nothing needs.
+
+        The instructions must be in an order in which every value is defined before it is used;
+        where ranks say nothing, it stays.
+        """
+        needed = set(self.outputs)
         order: list[Instruction] = []
-        begun: set[Instruction] = set()
-        done: set[Instruction] = set()
-        stack = [v.producer for v in reversed(self.outputs) if v.producer is not None]
-        while stack:
-            instruction = stack[-1]
-            if instruction not in begun:
-                begun.add(instruction)
-                n_waiting = len(stack)
-                for x in reversed(instruction.inputs):
-                    producer = x.producer
-                    if producer is not None and producer not in begun:
-                        stack.append(producer)
-                if len(stack) > n_waiting:
-                    continue
-            stack.pop()
-            if instruction not in done:
-                done.add(instruction)
-                for x in instruction.inputs:
-                    producer = x.producer
-                    if producer is not None and producer.rank > instruction.rank:
-                        instruction.rank = producer.rank
+        for instruction in reversed(self.instructions):
+            if instruction.output in needed:
+                needed.update(instruction.inputs)
                 order.append(instruction)
-        order.sort(key=_rank)  # stable: still by need
+        order.reverse()
+        for instruction in order:
+            for x in instruction.inputs:
+                producer = x.producer
+                if producer is not None and producer.rank > instruction.rank:
+                    instruction.rank = producer.rank
+        order.sort(key=_rank)  # stable
         return Program(self.arguments, order, self.results, self.writes)
 
 
 class Builder:
-    """Appends instructions; constants of one value and kind are made once."""
+    """Appends instructions; constants of one value and kind are made once.
 
-    def __init__(self) -> None:
+    beside : a builder whose constants are used, too.
+    """
+
+    def __init__(self, beside: Builder | None = None) -> None:
         self.instructions: list[Instruction] = []
         self.rank: int | None = None  # of what is emitted; None: one after the other
-        self._scalars: dict[bytes, Value] = {}
+        self._scalars: dict[bytes, Value] = {} if beside is None else beside._scalars
 
     def constant(self, value: Any) -> Value:
         """A constant; scalars of the same bits are the same value."""
@@ -194,26 +204,18 @@ class Builder:
             self._scalars[key] = Value((), "constant", array)
         return self._scalars[key]
 
-    def emit(
-        self,
-        op: BoundOp,
-        inputs: Sequence[Value],
-        label: str = "",
-        old: Instruction | None = None,
-    ) -> Value:
-        """Append one instruction and return what it defines.
+    def argument(self, shape: Shape, label: str) -> Value:
+        """An argument of the step."""
+        return Value(shape, "argument", None, label)
 
-        old : the instruction whose place it takes, of the same op and shape; it is used as it
-            is if its inputs are these.
-        """
-        if old is not None and old.inputs == tuple(inputs):
-            self.instructions.append(old)
-            return old.output
+    def state(self, buffer: Array, label: str) -> Value:
+        """What the buffer of a tensor holds as the step finds it."""
+        return Value(buffer.shape, "state", buffer, label)
+
+    def emit(self, op: BoundOp, inputs: Sequence[Value], label: str = "") -> Value:
+        """Append one instruction and return what it defines."""
         rank = len(self.instructions) if self.rank is None else self.rank
-        shape = None if old is None else old.output.shape
-        instruction = Instruction(op, inputs, label, rank, shape)
-        if old is not None:
-            instruction.output.where = old.output.where
+        instruction = Instruction(op, inputs, label, rank)
         self.instructions.append(instruction)
         return instruction.output
 

@@ -75,7 +75,7 @@ class Recorded(Operators):
     def __autodiff_apply__(self, op: BoundOp, inputs: Sequence[Any]) -> Recorded:
         self._recorder.check_running(self)
         result = self._recorder.apply(op, inputs)
-        if not self._recorder.deriving:
+        if result._value.where is None and not self._recorder.deriving:
             result._value.where = user_line()
         return result
 

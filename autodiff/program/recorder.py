@@ -10,7 +10,7 @@ What the step uses of the world outside is told in :mod:`autodiff.program.stand_
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from autodiff.array import Array, Shape, as_float64
 from autodiff.errors import RecordingError, ShapeError
@@ -23,11 +23,10 @@ from autodiff.program.fused import FUSED, slope
 from autodiff.program.ir import Builder, Value
 from autodiff.program.opaque import gradient_of, opaque, read_by
 from autodiff.program.recorded import MissingAttributeError, NoNumbersError, Recorded
+from autodiff.program.repeating import Repeatable, Repeating
 from autodiff.refusal import refusal
 
 __all__ = ["Recorder", "has_kernel"]
-
-ResultT = TypeVar("ResultT")
 
 try:
     from autodiff._core import kernel_names
@@ -46,22 +45,28 @@ class Recorder:
     """Back end of one recording.
 
     step : what is recorded, for messages.
+    first : that of a recording of the same step, with which this one is compared.
     deriving : whether a backward rule is what is applied, and not a line of the user's.
     scratch : what objects of the step (optimisers) note for the time of the recording.
     """
 
     name = "recorder"
 
-    def __init__(self, step: str = "a step") -> None:
+    def __init__(self, step: str = "a step", first: Recorder | None = None) -> None:
         self.step = step
-        self.builder = Builder()
+        self.builder: Builder = Repeatable() if first is None else first.repeating()
         self.arguments: list[Value] = []
         self.scratch: dict[Any, Any] = {}
         self.deriving = False
-        self._derivations: dict[Any, Derivation] = {}
+        self._derivations: dict[Any, Derivation] = {} if first is None else first._derivations
 
     def __repr__(self) -> str:
         return self.step
+
+    def repeating(self) -> Builder:
+        """What builds the same once more, if the same is recorded."""
+        assert isinstance(self.builder, Repeatable)
+        return Repeating(self.builder)
 
     def check_running(self, value: Recorded) -> None:
         """Raise RecordingError if `value` is used when and where it means nothing."""
@@ -78,7 +83,7 @@ class Recorder:
 
     def argument(self, shape: Shape) -> Recorded:
         """The next argument of the step."""
-        value = Value(shape, "argument", None, f"argument{len(self.arguments)}")
+        value = self.builder.argument(shape, f"argument{len(self.arguments)}")
         self.arguments.append(value)
         return Recorded(self, value)
 
@@ -126,10 +131,12 @@ class Recorder:
         """The ops of the table that the forward rule of `op` applies."""
         shape = op.shape(*[x.shape for x in operands])
         what = f"{op.name}: the result of its rule"
-        found = self._composing(lambda: self.recorded(op.forward(operands), what))
-        if found is None:
+        composed = self._composing(lambda: [self.recorded(op.forward(operands), what)])
+        if composed is None:
             called = opaque(op.op).bound_to(op.attributes)
             return Recorded(self, self.builder.emit(called, [x._value for x in operands]))
+        (found,) = composed
+        assert found is not None
         if found.shape != shape:
             raise refusal(
                 ShapeError,
@@ -163,16 +170,15 @@ class Recorder:
     def _derive(self, op: BoundOp, operands: Sequence[Value], needed: Sequence[bool]) -> Derivation:
         """Apply the rules to values that stand for these operands and all of their shapes."""
         given = [_like(x) for x in operands]
-        instructions = self.builder.instructions
-        begun = len(instructions)
+        outer, self.builder = self.builder, Builder(self.builder)
         self.deriving = True
         try:
             found = self._gradients(op, [Recorded(self, x) for x in given], needed)
             results = [None if g is None else self.recorded(g)._value for g in found]
-            return Derivation(given, instructions[begun:], results)
+            return Derivation(given, self.builder.instructions, results)
         finally:
             self.deriving = False
-            del instructions[begun:]
+            self.builder = outer
 
     def _gradients(
         self, op: BoundOp, operands: Sequence[Recorded], needed: Sequence[bool]
@@ -192,11 +198,11 @@ class Recorder:
         """What the rules apply; if one needs numbers, each by itself, or called back."""
         g, z, *xs = operands
 
-        def compose(needed: Sequence[bool]) -> list[Any]:
+        def compose() -> list[Recorded | None]:
             found = input_gradients(op, g, z, xs, needed)
             return [None if x is None else self.recorded(x) for x in found]
 
-        found = self._composing(lambda: compose(needed))
+        found = self._composing(compose)
         if found is None and sum(needed) == 1:
             position = list(needed).index(True)
             called = gradient_of(op, position, [x.shape for x in xs])
@@ -208,22 +214,27 @@ class Recorder:
             found = [self._composed_gradients(op, operands, n)[i] for i, n in enumerate(alone)]
         return found
 
-    def _composing(self, rule: Callable[[], ResultT]) -> ResultT | None:
+    def _composing(
+        self, rule: Callable[[], list[Recorded | None]]
+    ) -> list[Recorded | None] | None:
         """What a rule of the user's comes to without numbers; None if it cannot do without.
 
-        What it raises then may be anything (whoever is handed such a value, NumPy, say, has words of
-        his own). If the rule is at fault, it will say so when it is called back.
+        What it raises then may be anything (whoever is handed such a value, NumPy, say, has words
+        of its own). If the rule is at fault, it will say so when it is called back.
         """
-        begun = len(self.builder.instructions)
+        outer, self.builder = self.builder, Builder(self.builder)
         try:
-            return rule()
+            found = [None if x is None else x._value for x in rule()]
+            made = Derivation([], self.builder.instructions, found)
         except RecordingError as error:
             if not isinstance(error, (NoNumbersError, MissingAttributeError)):
                 raise
+            return None
         except Exception:
-            pass
-        del self.builder.instructions[begun:]
-        return None
+            return None
+        finally:
+            self.builder = outer
+        return [None if x is None else Recorded(self, x) for x in made.applied(outer, [])]
 
     def add_gradient(
         self,

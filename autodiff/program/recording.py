@@ -68,7 +68,7 @@ class Recording:
     def _build(self, function: Callable[..., Any], without: Collection[str], check: bool) -> Watch:
         watch, self.recorded, self.returned = record(function, self.structure)
         if check:
-            watch, self.recorded, self.returned = _record_again(function, self.structure, self)
+            watch = _record_again(function, self.structure, self, watch)
         self.improved = self.recorded
         for _, program in improve(self.recorded, without):
             self.improved = program
@@ -208,12 +208,16 @@ def name_of(function: Callable[..., Any]) -> str:
     return f"step {getattr(function, '__qualname__', repr(function))!r}"
 
 
-def record(function: Callable[..., Any], structure: Structure) -> tuple[Watch, Program, Structure]:
+def record(
+    function: Callable[..., Any], structure: Structure, first: Recorder | None = None
+) -> tuple[Watch, Program, Structure]:
     """Run `function` once on values without numbers.
 
     Returns what was seen of the world outside, the program, and the structure of the results.
+
+    first : the recorder of an earlier run, whose values are used again as far as this is the same.
     """
-    recorder = Recorder(name_of(function))
+    recorder = Recorder(name_of(function), first)
     watch = Watch(recorder)
 
     def recorded(leaf: Any, what: str) -> Recorded:
@@ -234,9 +238,12 @@ def record(function: Callable[..., Any], structure: Structure) -> tuple[Watch, P
 
 
 def _record_again(
-    function: Callable[..., Any], structure: Structure, first: Recording
-) -> tuple[Watch, Program, Structure]:
-    """Record once more, and compare: what is not recorded must not change what is."""
+    function: Callable[..., Any], structure: Structure, first: Recording, seen: Watch
+) -> Watch:
+    """Record once more, and compare: what is not recorded must not change what is.
+
+    seen : what the first recording saw of the world outside. Returns what this one sees.
+    """
     advice = (
         "A step must do the same each time it is called with such arguments, for a replay does. "
         "Random numbers, clocks, counters, iterators and lists that grow are usually why: hand "
@@ -244,7 +251,7 @@ def _record_again(
         "autodiff.compile(..., check=False) takes the step as it was recorded"
     )
     try:
-        watch, program, returned = record(function, structure)
+        watch, program, returned = record(function, structure, seen.recorder)
     except AutodiffError:
         raise
     except Exception as error:
@@ -252,9 +259,10 @@ def _record_again(
             f"{name_of(function)} was recorded, but run once more to compare, it raised "
             f"{type(error).__name__}: {error}. {advice}"
         ) from error
-    found = difference(first.recorded, program)
+    found = None if program == first.recorded else difference(first.recorded, program)
     if found is None and returned != first.returned:
         found = f"the results: first {first.returned!r}, then {returned!r}"
     if found is not None:
         raise RecordingError(f"{name_of(function)}, recorded twice, differs {found}. {advice}")
-    return watch, program, returned
+    first.recorded = program
+    return watch

@@ -24,7 +24,7 @@ from autodiff.graph.order import ancestors
 from autodiff.graph.state import OutsideReader, State
 from autodiff.graph.waiting import is_unread, unread
 from autodiff.program.handlers import has_handlers, in_handler
-from autodiff.program.ir import Program, Value
+from autodiff.program.ir import Program
 from autodiff.program.recorded import Recorded
 from autodiff.program.recorder import Recorder
 
@@ -165,7 +165,7 @@ class Watch(Observer):
         if not buffer.flags.writeable:  # a literal
             stand_in.stored = self.recorder.constant(buffer)
         else:
-            value = Value(buffer.shape, "state", buffer, tensor.name)
+            value = self.recorder.builder.state(buffer, tensor.name)
             stand_in.stored = self._begin_with[stand_in] = Recorded(self.recorder, value)
         stand_in.tick = tensor.tick
 
@@ -210,7 +210,7 @@ class Watch(Observer):
         for tensor, stand_in in self._written():
             state = self._begin_with.get(stand_in)
             if state is None:
-                value = Value(tensor.shape, "state", room(tensor), tensor.name)
+                value = self.recorder.builder.state(room(tensor), tensor.name)
                 state = self._begin_with[stand_in] = Recorded(self.recorder, value)
             writes.append((state._value, stand_in.stored._value))
         builder = self.recorder.builder

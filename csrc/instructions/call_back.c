@@ -44,14 +44,17 @@ static void load(ad_reader *reader, ad_instruction *to)
     p->function = ad_function(reader, p->number);
     p->n_inputs = ad_read_count(reader, 3);
     p->inputs = ad_take_memory(reader, p->n_inputs, sizeof *p->inputs);
+    ad_operand *operands = ad_take_briefly(reader, p->n_inputs, sizeof *operands);
     for (ptrdiff_t i = 0; i < p->n_inputs && !ad_refused(reader); i++) {
-        const ad_operand operand = ad_read_operand(reader);
+        operands[i] = ad_read_operand(reader);
         read_shape(reader, &p->inputs[i]);
-        ad_bind(reader, (const double **)&p->inputs[i].data, operand, 0, p->inputs[i].size);
+        ad_bind(reader, (const double **)&p->inputs[i].data, operands[i], 0, p->inputs[i].size);
     }
     const ad_operand z = ad_read_operand(reader);
     read_shape(reader, &p->output);
     ad_bind_output(reader, &p->output.data, z, 0, p->output.size);
+    for (ptrdiff_t i = 0; i < p->n_inputs && !ad_refused(reader); i++)
+        ad_keep_apart(reader, operands[i], p->inputs[i].size, z, p->output.size);
     ad_set_instruction(to, execute, p, NULL);
 }
 

@@ -175,6 +175,27 @@ static void find(ad_reader *reader, const product *p, matrix *x, ptrdiff_t *low,
     ad_extent(reader, axes + 2, p->size, x->step, low, high);
 }
 
+/* Whether the matrices x of those axes of the stack lie apart along which C moves, or does not. */
+static bool lie_apart(const product *p, const matrix *x, const matrix *c, bool moves)
+{
+    ptrdiff_t size[STACK_AXES + 2];
+    for (ptrdiff_t i = 0; i < p->axes; i++)
+        size[i] = (c->step[i] != 0) == moves ? p->size[i] : 1;
+    size[p->axes] = x->rows;
+    size[p->axes + 1] = x->cols;
+    return ad_is_apart(p->axes + 2, size, x->step);
+}
+
+/* No number of C is written twice, but to sum up products of different matrices. */
+static bool is_written_well(const product *p, const matrix x[3])
+{
+    bool sums = false;
+    for (ptrdiff_t i = 0; i < p->axes; i++) sums |= x[2].step[i] == 0 && p->size[i] > 1;
+    return lie_apart(p, &x[2], &x[2], true) &&
+           (!sums || (p->beta != 0.0 && (lie_apart(p, &x[0], &x[2], false) ||
+                                         lie_apart(p, &x[1], &x[2], false))));
+}
+
 static void bind(ad_reader *reader, product *p, matrix x[3])
 {
     ptrdiff_t low = 0, high = 0;
@@ -185,7 +206,7 @@ static void bind(ad_reader *reader, product *p, matrix x[3])
     find(reader, p, &x[2], &low, &high);
     ad_bind_output(reader, &p->c, x[2].operand, low, high);
     if (ad_refused(reader)) return;
-    if (!ad_is_apart(p->axes + 2, p->size, x[2].step))
+    if (!is_written_well(p, x))
         ad_refuse_at(reader, AD_WRITTEN_TWICE, x[2].operand.place);
     p->lda = x[0].ld;
     p->ldb = x[1].ld;

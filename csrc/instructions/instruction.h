@@ -114,6 +114,9 @@ void ad_bind(ad_reader *reader, const double **where, ad_operand operand, ptrdif
 void ad_bind_output(ad_reader *reader, double **where, ad_operand operand, ptrdiff_t low,
                     ptrdiff_t high);
 
+/* Refuse an output of n_z numbers that overlaps n_x numbers of x, one after the other. */
+void ad_keep_apart(ad_reader *reader, ad_operand x, ptrdiff_t n_x, ad_operand z, ptrdiff_t n_z);
+
 /* ---- what instructions execute ---- */
 
 /* Have an instruction do `execute`, or all parts if it has several. */

@@ -49,8 +49,10 @@ static void load(ad_reader *reader, ad_instruction *to)
     const ptrdiff_t n_out = ad_times(reader, p->outer, p->inner);
     const ptrdiff_t n_in =
         ad_times(reader, ad_times(reader, p->outer, p->reduced), p->inner);
-    ad_bind(reader, &p->x, ad_read_operand(reader), 0, n_in);
-    ad_bind_output(reader, &p->z, ad_read_operand(reader), 0, n_out);
+    const ad_operand x = ad_read_operand(reader), z = ad_read_operand(reader);
+    ad_bind(reader, &p->x, x, 0, n_in);
+    ad_bind_output(reader, &p->z, z, 0, n_out);
+    ad_keep_apart(reader, x, n_in, z, n_out);
     cut(p);
     ad_set_instruction(to, n_out == 0 ? ad_execute_nothing : execute, p,
                        n_out == 0 ? NULL : &p->parts);

@@ -52,8 +52,11 @@ static void load(ad_reader *reader, ad_instruction *to)
     p->z_row = p->map == kernels->logsumexp ? 1 : p->n;
     const ptrdiff_t n_in = ad_times(reader, p->n_rows, p->n);
     const ptrdiff_t n_out = ad_times(reader, p->n_rows, p->z_row);
-    ad_bind(reader, &p->x, ad_read_operand(reader), 0, n_in);
-    ad_bind_output(reader, &p->z, ad_read_operand(reader), 0, n_out);
+    const ad_operand x = ad_read_operand(reader), z = ad_read_operand(reader);
+    ad_bind(reader, &p->x, x, 0, n_in);
+    ad_bind_output(reader, &p->z, z, 0, n_out);
+    if (x.offset != z.offset || n_in != n_out) /* else row by row, in place */
+        ad_keep_apart(reader, x, n_in, z, n_out);
     cut(p);
     ad_set_instruction(to, p->n_rows == 0 ? ad_execute_nothing : execute, p,
                        p->n_rows == 0 ? NULL : &p->parts);

@@ -38,9 +38,13 @@ static void load(ad_reader *reader, ad_instruction *to)
     p->n = ad_read_size(reader);
     const ptrdiff_t n_in = ad_times(reader, p->n, p->row_size);
     const ptrdiff_t n_out = ad_times(reader, p->n_rows, p->row_size);
-    ad_bind(reader, &p->x, ad_read_operand(reader), 0, n_in);
-    ad_bind(reader, &p->rows, ad_read_operand(reader), 0, p->n);
-    ad_bind_output(reader, &p->z, ad_read_operand(reader), 0, n_out);
+    const ad_operand x = ad_read_operand(reader), rows = ad_read_operand(reader);
+    const ad_operand z = ad_read_operand(reader);
+    ad_bind(reader, &p->x, x, 0, n_in);
+    ad_bind(reader, &p->rows, rows, 0, p->n);
+    ad_bind_output(reader, &p->z, z, 0, n_out);
+    ad_keep_apart(reader, x, n_in, z, n_out);
+    ad_keep_apart(reader, rows, p->n, z, n_out);
     ad_set_instruction(to, execute, p, NULL);
 }
 

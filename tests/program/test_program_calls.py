@@ -177,7 +177,7 @@ def square_sum(shape: tuple[int, ...] = (3,)) -> Any:
 def test_results_are_floats_and_fresh_arrays():
     program = square_sum()
     x = np.array([1.0, 2.0, 3.0])
-    total, copy = program_of(x)
+    total, copy = program(x)
     assert type(total) is float
     assert total == 14.0
     assert copy is not x
@@ -299,14 +299,12 @@ def test_what_there_is_to_see():
     assert program.n_instructions == 2
     assert program.arena_size == 4
     assert program.nbytes >= 32
-    assert "square" in program.listing()
-    assert len(program.listing().splitlines()) == 3
     assert "2 instructions" in repr(program)
     nanoseconds = program.profile(50, np.ones(3))
     assert len(nanoseconds) == 2
     assert all(0.0 <= t < 1e6 for t in nanoseconds)
     with pytest.raises(TypeError):
-        program.__init__(0, [], [], [], [])
+        program.__init__(np.zeros(0, np.int64), [])
 
 
 # ---- scans ----

@@ -4,13 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from autodiff.array import Array, Shape
-from autodiff.program.code.kind import Kind, Operand
+from autodiff.errors import AutodiffError
 from autodiff.program.ir import Instruction
 
-__all__ = ["Code", "FailedCall", "Meaning"]
+__all__ = ["Code", "FailedCall", "FlatInstruction", "Meaning", "Operand", "Places"]
+
+
+class Operand(NamedTuple):
+    """Where an operand begins.
+
+    Space 0 is the arena, then come the arguments, then the fixed buffers: one that holds all
+    scalar constants, tensors, large constants.
+    """
+
+    space: int
+    offset: int
+
+
+class Places(Protocol):
+    """How operands are called in texts."""
+
+    def __call__(self, operand: Operand) -> str:
+        """A name."""
+        ...
 
 
 @dataclass(slots=True)
@@ -36,6 +55,40 @@ class FailedCall(IndexError):
     numbers: tuple[float, ...] = ()
 
 
+class FlatInstruction(Protocol):
+    """What is done with an instruction of flat code: see :mod:`autodiff.program.code.kind`."""
+
+    @property
+    def name(self) -> str:
+        """The name of its kind."""
+
+    @property
+    def can_fail(self) -> bool:
+        """Whether it may report a fault when it runs."""
+
+    @property
+    def colour(self) -> str:
+        """In pictures."""
+
+    def check(self, machine: Any, meaning: Meaning) -> None:
+        """Execute it on tags."""
+
+    def emulate(self, spaces: Sequence[Array]) -> None:
+        """Execute it with NumPy."""
+
+    def emulate_calling(self, spaces: Sequence[Array], functions: Sequence[Any]) -> None:
+        """The same; functions : of the code, for kinds that call them."""
+
+    def error(self, numbers: Sequence[float]) -> AutodiffError:
+        """What a fault means."""
+
+    def text(self, place: Places) -> str:
+        """Its line in a listing."""
+
+    def title(self) -> str:
+        """Its title in a picture."""
+
+
 @dataclass
 class Code:
     """What the executor loads.
@@ -50,7 +103,7 @@ class Code:
     arena_size: int = 0
     arguments: list[Shape] = field(default_factory=list)
     buffers: list[Array] = field(default_factory=list)
-    instructions: list[Kind] = field(default_factory=list)
+    instructions: list[FlatInstruction] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     results: list[tuple[Operand, Shape]] = field(default_factory=list)
     names: dict[int, str] = field(default_factory=dict)

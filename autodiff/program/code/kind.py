@@ -10,21 +10,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from autodiff.array import Array
 from autodiff.errors import AutodiffError
 from autodiff.op import Op
+from autodiff.program.code.flat import Meaning, Operand, Places
+from autodiff.program.code.lowering import Lowering
+from autodiff.program.code.machine import Machine
 from autodiff.program.ir import Instruction, Value
 from autodiff.program.opaque import Opaque
 from autodiff.program.plan.layout import Layout
 
 if TYPE_CHECKING:
     from typing_extensions import dataclass_transform
-
-    from autodiff.program.code.flat import Meaning
-    from autodiff.program.code.lowering import Lowering
-    from autodiff.program.code.machine import Machine
 
 __all__ = [
     "KINDS",
@@ -36,25 +35,6 @@ __all__ = [
     "instruction_kind",
     "kind_of",
 ]
-
-
-class Operand(NamedTuple):
-    """Where an operand begins.
-
-    Space 0 is the arena, then come the arguments, then the fixed buffers: one that holds all
-    scalar constants, tensors, large constants.
-    """
-
-    space: int
-    offset: int
-
-
-class Places(Protocol):
-    """How operands are called in texts."""
-
-    def __call__(self, operand: Operand) -> str:
-        """A name."""
-        ...
 
 
 class Emitter(Protocol):
@@ -100,7 +80,7 @@ class Kind:
     # ---- from programs to instructions ----
 
     @classmethod
-    def legal(cls, e: Emitter, old: Instruction, inputs: list[Value]) -> Value | None:
+    def legal(cls, e: Emitter, old: Instruction, inputs: Sequence[Value]) -> Value | None:
         """The same by ops that this kind can carry out; None if `old` is already such an op."""
         return None
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from autodiff.program.code.flat import Code
-from autodiff.program.code.kind import Operand
+from autodiff.program.code.flat import Code, Operand
 from autodiff.program.ir import Program
 from autodiff.program.recording import Recording
 

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.array import Array, Shape
-from autodiff.program.code.flat import Code, Meaning
-from autodiff.program.code.kind import Kind, Operand
+from autodiff.program.code.flat import Code, FlatInstruction, Meaning, Operand
 from autodiff.program.ir import Instruction, Value
 from autodiff.program.opaque import Function
 from autodiff.program.plan.layout import Layout, Storage
@@ -89,7 +88,7 @@ class Lowering:
 
     def emit(
         self,
-        instruction: Kind,
+        instruction: FlatInstruction,
         label: str,
         sources: Sequence[Instruction | None],
         start: int = 0,
@@ -100,7 +99,7 @@ class Lowering:
         code.labels.append(label)
         code.meanings.append(Meaning(sources, start))
 
-    def emit_one(self, instruction: Kind, source: Instruction) -> None:
+    def emit_one(self, instruction: FlatInstruction, source: Instruction) -> None:
         """Append the instruction that carries out one instruction of the placed program."""
         self.emit(instruction, source.output.label, [source.source])
 

@@ -16,8 +16,7 @@ import numpy as np
 
 from autodiff.array import Shape
 from autodiff.errors import VerificationError
-from autodiff.program.code.flat import Code
-from autodiff.program.code.kind import Operand
+from autodiff.program.code.flat import Code, Operand
 from autodiff.program.code.tags import FEW, NOTHING, Memory, Row, TaggedValues, Tags
 from autodiff.program.ir import Instruction, Value
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from autodiff.array import Array
-from autodiff.program.code.kind import Operand
+from autodiff.program.code.flat import Operand
 
 __all__ = ["window"]
 

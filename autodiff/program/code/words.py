@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 
 from autodiff.array import Shape
 from autodiff.errors import VerificationError
-from autodiff.program.code.flat import Code
-from autodiff.program.code.kind import Kind, Operand
+from autodiff.program.code.flat import Code, Operand
+from autodiff.program.code.kind import Kind
 from autodiff.program.code.kinds import KINDS
 
 __all__ = ["MAGIC", "VERSION", "Words", "from_words", "to_words"]

@@ -1,6 +1,7 @@
 """The passes that improve a program, and the order in which they run.
 
-Each is a function from program to program in a file of its own. ``carry`` makes of the improved
+Each is a function from program to program in a file of its own, which may change the instructions
+that it is given. ``carry`` makes of the improved
 program one for scans. ``fuse``, ``in_place`` and ``reuse`` are decisions of the lowering that can
 be switched off in the same way.
 """
@@ -42,7 +43,11 @@ PASSES: tuple[str, ...] = (
 
 
 def improve(program: Program, without: Collection[str] = ()) -> Iterator[tuple[str, Program]]:
-    """The program after each pass, with the pass's name; the last one can be lowered."""
+    """The program after each pass, with the pass's name; the last one can be lowered.
+
+    Passes change what they are given: look at one before the next. `program` stays as it is.
+    """
+    program = program.copy()
     for change in _ORDER:
         if change.__name__ not in without:
             program = change(program)

@@ -17,7 +17,7 @@ import heapq
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from autodiff.program.ir import Instruction, Program, Value
-from autodiff.program.passes.rewrite import Emitter
+from autodiff.program.passes.rewrite import Emitter, renamed
 
 __all__ = ["Build", "Reads", "arrange", "emit_in", "regroup"]
 
@@ -199,13 +199,15 @@ def emit_in(
     grouped: Collection[Value],
     build: Build,
     new: dict[Value, Value],
+    emitter: Emitter | None = None,
 ) -> Program:
     """The program emitted anew in an order that :func:`arrange` gives; see :func:`regroup`.
 
     grouped : values for which `build` is called.
     new : what takes the place of some values, if that is known beforehand.
+    emitter : what has emitted those.
     """
-    emitter = Emitter()
+    emitter = emitter or Emitter()
     for members in order:
         value = members[0]
         if value in new:
@@ -213,12 +215,14 @@ def emit_in(
         if value in grouped and (built := build(emitter, members, new)) is not None:
             for old_value, value in zip(members, built, strict=True):
                 value.label = value.label or old_value.label
-                new[old_value] = value
+                if value is not old_value:
+                    new[old_value] = value
             continue
         for value in members:
             old = value.producer
             assert old is not None
-            inputs = [new.get(x, x) for x in old.inputs]
             emitter.rank = old.rank
-            new[value] = emitter.emit(old.op, inputs, value.label, old)
+            kept = emitter.keep(old, renamed(old.inputs, new))
+            if kept is not value:
+                new[value] = kept
     return program.replaced(emitter.instructions, new).in_order()

@@ -43,6 +43,7 @@ class Carried:
 
 def carry(program: Program) -> Carried | None:
     """The program with packed weights carried from step to step; None if there are none."""
+    program = program.copy()
     found = _candidates(program)
     if not found:
         return None
@@ -100,7 +101,7 @@ class _Carrier:
     def run(self, order: Sequence[Sequence[Value]]) -> Carried:
         """Emit the body in this order."""
         carried = set(self.new)
-        program = emit_in(order, self.program, self.pack_of, self._build, self.new)
+        program = emit_in(order, self.program, self.pack_of, self._build, self.new, self.slices)
         writes = [(state, value) for state, value in program.writes if state not in carried]
         body = Program(program.arguments, program.instructions, program.results,
                        [*writes, *self.wholes])  # fmt: skip

@@ -23,7 +23,7 @@ def combine(program: Program) -> Program:
         single = len(uses.get(value, ())) == 1 and value not in outputs
         return value.op == "multiply" and value.shape == shape and single
 
-    def change(e: Emitter, old: Instruction, inputs: list[Value]) -> Value | None:
+    def change(e: Emitter, old: Instruction, inputs: tuple[Value, ...]) -> Value | None:
         if old.op.name not in ("add", "subtract"):
             return None
         op = MULTIPLY_ADD if old.op.name == "add" else MULTIPLY_SUBTRACT

@@ -18,6 +18,6 @@ def legalise(program: Program) -> Program:
     return rewrite(program, _change, plain=True)
 
 
-def _change(e: Emitter, old: Instruction, inputs: list[Value]) -> Value | None:
+def _change(e: Emitter, old: Instruction, inputs: tuple[Value, ...]) -> Value | None:
     kind = kind_of(old.op.op)
     return None if kind is None else kind.legal(e, old, inputs)

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from autodiff.op import BoundOp
 from autodiff.program.ir import Instruction, Program, Value
 from autodiff.program.passes.arrange import regroup
 from autodiff.program.passes.rewrite import Emitter, substitute
@@ -50,25 +51,21 @@ def stack(program: Program) -> Program:
 
 @dataclass
 class _Terms:
-    """The terms of a sum, by what can be done with them."""
+    """The terms of a sum, by what can be done with them: values as they were before the pass."""
 
-    packed: list[Value] = field(default_factory=list)  # products with several weights
-    stacked: list[Value] = field(default_factory=list)  # x_t' g_t
-    summed: list[Value] = field(default_factory=list)  # sums over rows
+    packed: list[tuple[Value, Value]] = field(default_factory=list)  # g, w: products of weights
+    lefts: tuple[Value, ...] = ()  # x_t of x_t' g_t
+    rights: tuple[Value, ...] = ()  # and g_t
+    sum: BoundOp | None = None  # over rows
+    summed: list[Value] = field(default_factory=list)  # the operands of such sums
     rows: list[Value] = field(default_factory=list)  # of which there are many
     rest: list[Value] = field(default_factory=list)
 
     @property
-    def lefts(self) -> tuple[Value, ...]:
-        """The x_t of the stacked products."""
-        return tuple(t.inputs[0].inputs[0] for t in self.stacked)
-
-    @property
     def reads(self) -> list[Value]:
         """What the sum is computed from, if all is done."""
-        packed = [x for t in self.packed for x in t.inputs]
-        stacked = [*self.lefts, *(t.inputs[1] for t in self.stacked)]
-        return [*packed, *stacked, *(t.inputs[0] for t in self.summed), *self.rows, *self.rest]
+        packed = [x for pair in self.packed for x in pair]
+        return [*packed, *self.lefts, *self.rights, *self.summed, *self.rows, *self.rest]
 
 
 class _Stack:
@@ -86,11 +83,11 @@ class _Stack:
     def run(self) -> Program:
         by_lefts: dict[Any, list[Value]] = {}
         for root, terms in self.terms.items():
-            if terms.packed or terms.stacked or terms.summed or terms.rows:
+            if terms.packed or terms.lefts or terms.summed or terms.rows:
                 by_lefts.setdefault(terms.lefts or root, []).append(root)
         # Sums over rows go last: their parts may lie in stacks that the others make.
         first = [self.terms[roots[0]] for roots in by_lefts.values()]
-        phases = [1 if t.stacked else 2 if t.summed or t.rows else 0 for t in first]
+        phases = [1 if t.lefts else 2 if t.summed or t.rows else 0 for t in first]
         groups = list(by_lefts.values())
         if any(phase == 2 for phase in phases):
             self.offsets = _offsets(self.program)
@@ -110,7 +107,7 @@ class _Stack:
         for root, products in packed.items():
             if worth[frozenset(t.inputs[1] for t in products)] >= _WORTH_PACKING:
                 products.sort(key=lambda t: order[t.inputs[1]])
-                self.terms[root].packed = products
+                self.terms[root].packed = [_operands(t) for t in products]
                 _remove(self.terms[root].rest, products)
 
     def _build(self, e: Emitter, roots: Sequence[Value], new: dict[Value, Value]) -> list[Value]:
@@ -119,10 +116,10 @@ class _Stack:
         for root in roots:
             if packed := self.terms[root].packed:
                 e.at(root)
-                lefts = e.concat([_in(new, t.inputs[0]) for t in packed], 1)
-                rights = e.concat([_in(new, t.inputs[1]) for t in packed], 0)
+                lefts = e.concat([_in(new, g) for g, _ in packed], 1)
+                rights = e.concat([_in(new, w) for _, w in packed], 0)
                 parts[root].append(e.apply("matmul", lefts, rights))
-        if self.terms[roots[0]].stacked:
+        if self.terms[roots[0]].lefts:
             self._build_stacked(e, roots, new, parts)
         for root in roots:
             self._build_sums(e, root, new, parts[root])
@@ -142,7 +139,7 @@ class _Stack:
         e.at(roots[-1])
         xs = [_in(new, x) for x in self.terms[roots[0]].lefts]
         left = e.transpose(e.concat(xs, 0))
-        sides = {root: [_in(new, t.inputs[1]) for t in self.terms[root].stacked] for root in roots}
+        sides = {root: [_in(new, g) for g in self.terms[root].rights] for root in roots}
         # As they lie side by side already.
         order = sorted(
             roots, key=lambda r: max((o for _, o in e.part_of.get(sides[r][-1], ())), default=0)
@@ -167,9 +164,9 @@ class _Stack:
         e.at(root)
         terms = self.terms[root]
         if terms.summed:
-            op = terms.summed[0].producer.op  # type: ignore[union-attr]
-            gs = sorted((t.inputs[0] for t in terms.summed), key=position)
-            parts.append(e.emit(op, [e.concat([_in(new, g) for g in gs], 0)]))
+            assert terms.sum is not None
+            gs = [_in(new, g) for g in sorted(terms.summed, key=position)]
+            parts.append(e.emit(terms.sum, [e.concat(gs, 0)]))
         if terms.rows:
             rows = [_in(new, t) for t in sorted(terms.rows, key=position)]
             parts.append(e.apply("sum", e.concat(rows, 0), axis=(0,), keepdims=True))
@@ -189,15 +186,23 @@ def _in(new: dict[Value, Value], value: Value) -> Value:
 def _find_stacked(terms: _Terms) -> None:
     stacked = [t for t in terms.rest if _is_product(t) and t.inputs[0].op == "transpose"]
     if len(stacked) > 1:
-        terms.stacked = sorted(stacked, key=_rank_of_left)
+        pairs = [_operands(t) for t in sorted(stacked, key=_rank_of_left)]
+        terms.lefts = tuple([left.inputs[0] for left, _ in pairs])
+        terms.rights = tuple([right for _, right in pairs])
         _remove(terms.rest, stacked)
+
+
+def _operands(product: Value) -> tuple[Value, Value]:
+    left, right = product.inputs
+    return left, right
 
 
 def _find_summed(terms: _Terms, root: Value) -> None:
     summed = [t for t in terms.rest if t.op == "sum" and 0 in t.attribute("axis")]
     alike = [t for t in summed if _sums_alike(t, summed[0])]
     if len(alike) > 1:
-        terms.summed = alike
+        terms.sum = alike[0].producer.op if alike[0].producer is not None else None
+        terms.summed = [t.inputs[0] for t in alike]
         _remove(terms.rest, alike)
     if root.shape and root.shape[0] == 1 and len(terms.rest) >= _WORTH_SUMMING:
         terms.rows, terms.rest = terms.rest, []
@@ -346,16 +351,18 @@ def batch(program: Program) -> Program:
         if _is_product(instruction.output) and instruction.inputs[0].op != "transpose":
             by_right.setdefault(instruction.inputs[1], []).append(instruction.output)
     groups = [products for products in by_right.values() if len(products) > 1]
+    left_of = {p: p.inputs[0] for products in groups for p in products}
+    right_of = {p: p.inputs[1] for products in groups for p in products}
     offsets = _offsets(program) if groups else {}
 
     def build(e: Emitter, products: Sequence[Value], new: dict[Value, Value]) -> Any:
         if len(products) < 2:
             return None
         e.at(products[0])
-        lefts = [p.inputs[0] for p in products]
+        lefts = [left_of[p] for p in products]
         order = sorted(lefts, key=lambda x: offsets.get(x) or _by_rank(x))
         whole = e.concat([_in(new, x) for x in dict.fromkeys(order)], 0)
-        product = e.apply("matmul", whole, _in(new, products[0].inputs[1]))
+        product = e.apply("matmul", whole, _in(new, right_of[products[0]]))
         rows: dict[Value, Value] = {}
         start = 0
         for x in dict.fromkeys(order):

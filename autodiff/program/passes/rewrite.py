@@ -17,7 +17,7 @@ from autodiff.op import OPS, BoundOp
 from autodiff.program.ir import Builder, Instruction, Program, Value
 from autodiff.program.opaque import Opaque
 
-__all__ = ["Emitter", "Slice", "is_constant", "rewrite", "slice_of", "substitute"]
+__all__ = ["Emitter", "Slice", "is_constant", "renamed", "rewrite", "slice_of", "substitute"]
 
 _FOLD_LIMIT = 256  # elements; a larger constant is cheaper to compute than to keep
 
@@ -72,45 +72,82 @@ class Emitter(Builder):
         self.plain = plain
         self._known: dict[Any, Value] = {}
         self._numbers: dict[Any, int] = {}  # of ops, by object and by what they compute
+        self._changed: set[Value] = set()  # values that are computed from something else now
         self.part_of: dict[Value, list[tuple[Value, int]]] = {}  # concats a value is part of
         for instruction in program.instructions if program is not None else ():
             if instruction.op.name == "concat":
                 self._note_parts(instruction.output)
 
-    def emit(
-        self,
-        op: BoundOp,
-        inputs: Sequence[Value],
-        label: str = "",
-        old: Instruction | None = None,
-    ) -> Value:
+    def emit(self, op: BoundOp, inputs: Sequence[Value], label: str = "") -> Value:
         """The value of `op` for these inputs, as cheaply as it is known."""
         if self.plain:
-            return super().emit(op, inputs, label, old)
+            return super().emit(op, inputs, label)
         inputs = tuple(inputs)
-        unchanged = old is not None and old.simple and old.inputs == inputs
-        # (What a concat is depends on the concats that its parts are in.)
-        if op.op.identity is not None and not (unchanged and op.name != "concat"):
+        if op.op.identity is not None:
             known: Value | None = op.op.identity(self, op, inputs)
             if known is not None:
                 known.label = known.label or label
                 return known
+        key = (self._number(op), *inputs)
+        value = self._known.get(key)
+        if value is not None:
+            return self._needed_here(value)
+        value = self._fold(op, inputs)
+        if value is None:
+            value = super().emit(op, inputs, label)
+            assert value.producer is not None
+            value.producer.simple = True
+        self._known[key] = value
+        if value.op == "concat":
+            self._note_parts(value)
+        return value
+
+    def keep(self, old: Instruction, inputs: tuple[Value, ...]) -> Value:
+        """Append an instruction of the program, which reads these inputs from now on.
+
+        Its value stays what it is, unless it is known more cheaply.
+        """
+        if self.plain:
+            old.inputs = inputs
+            self.instructions.append(old)
+            return old.output
+        op, value = old.op, old.output
+        changed = old.inputs != inputs
+        settled = old.simple and not changed and self._changed.isdisjoint(inputs)
+        # (What a concat is depends on the concats that its parts are in.)
+        if op.op.identity is not None and (not settled or op.name == "concat"):
+            known: Value | None = op.op.identity(self, op, inputs)
+            if known is not None:
+                known.label = known.label or value.label
+                return known
+        key = (self._number(op), *inputs)
+        known = self._known.get(key)
+        if known is not None:
+            return self._needed_here(known)
+        if not settled and (folded := self._fold(op, inputs)) is not None:
+            self._known[key] = folded
+            return folded
+        if not settled:
+            old.inputs = inputs
+            old.simple = True
+            if changed or op.op.view:  # (Identities look through views.)
+                self._changed.add(value)
+        self.instructions.append(old)
+        self._known[key] = value
+        if op.name == "concat":
+            self._note_parts(value)
+        return value
+
+    def _number(self, op: BoundOp) -> int:
         number = self._numbers.get(op)
         if number is None:
             number = self._numbers[op] = self._numbers.setdefault(op.key(), len(self._numbers))
-        key = (number, *inputs)
-        value = self._known.get(key)
-        if value is None:
-            value = None if unchanged else self._fold(op, inputs)
-            if value is None:
-                value = super().emit(op, inputs, label, old)
-                assert value.producer is not None
-                value.producer.simple = True
-            self._known[key] = value
-            if value.op == "concat":
-                self._note_parts(value)
-        elif value.producer is not None and self.rank is not None:
-            value.producer.rank = min(value.producer.rank, self.rank)  # it is needed so early
+        return number
+
+    def _needed_here(self, value: Value) -> Value:
+        """A known value, which is needed as early as what is emitted now."""
+        if value.producer is not None and self.rank is not None:
+            value.producer.rank = min(value.producer.rank, self.rank)
         return value
 
     def _note_parts(self, whole: Value) -> None:
@@ -166,7 +203,7 @@ class Emitter(Builder):
 
 def rewrite(
     program: Program,
-    change: Callable[[Emitter, Instruction, list[Value]], Value | None],
+    change: Callable[[Emitter, Instruction, tuple[Value, ...]], Value | None],
     *,
     plain: bool = False,
 ) -> Program:
@@ -178,13 +215,19 @@ def rewrite(
     emitter = Emitter(plain=plain)
     new: dict[Value, Value] = {}
     for old in program.instructions:
-        inputs = [new.get(x, x) for x in old.inputs]
+        inputs = renamed(old.inputs, new)
         emitter.rank = old.rank
         value = change(emitter, old, inputs)
         if value is None:
-            value = emitter.emit(old.op, inputs, old.output.label, old)
-        new[old.output] = value
+            value = emitter.keep(old, inputs)
+        if value is not old.output:
+            new[old.output] = value
     return program.replaced(emitter.instructions, new).in_order()
+
+
+def renamed(values: tuple[Value, ...], new: dict[Value, Value]) -> tuple[Value, ...]:
+    """The values, and what takes the place of some."""
+    return values if new.keys().isdisjoint(values) else tuple([new.get(x, x) for x in values])
 
 
 def substitute(program: Program, new: dict[Value, Value]) -> Program:
@@ -196,35 +239,34 @@ def substitute(program: Program, new: dict[Value, Value]) -> Program:
     brings several values together is for :mod:`autodiff.program.passes.arrange`.)
     """
     if not new:
-        return program.in_order()
+        return program
     emitter = Emitter()
     done: dict[Value, Value] = {}
     begun: set[Value] = set()
     stack = program.outputs[::-1]
     while stack:
         value = stack[-1]
-        target = new.get(value, value)
         if value in done:
             stack.pop()
-        elif target is not value:
+            continue
+        target = new.get(value, value)
+        old = value.producer
+        if target is not value:
             if target in done:
                 done[value] = done[target]
                 done[value].label = done[value].label or value.label
                 stack.pop()
             else:
                 stack.append(target)
-        elif value.producer is None:
+        elif old is None:
             done[value] = value
             stack.pop()
+        elif missing := [x for x in old.inputs if x not in done]:
+            assert value not in begun, f"{value!r} would depend on itself"
+            begun.add(value)
+            stack.extend(reversed(missing))
         else:
-            missing = [x for x in value.inputs if x not in done]
-            if missing:
-                assert value not in begun, f"{value!r} would depend on itself"
-                begun.add(value)
-                stack.extend(reversed(missing))
-            else:
-                inputs = [done[x] for x in value.inputs]
-                emitter.rank = value.producer.rank
-                done[value] = emitter.emit(value.producer.op, inputs, value.label, value.producer)
-                stack.pop()
+            emitter.rank = old.rank
+            done[value] = emitter.keep(old, tuple([done[x] for x in old.inputs]))
+            stack.pop()
     return program.replaced(emitter.instructions, done).in_order()

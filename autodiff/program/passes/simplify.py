@@ -22,21 +22,21 @@ def simplify(program: Program) -> Program:
     return rewrite(program, _change)
 
 
-def _change(e: Emitter, old: Instruction, inputs: list[Value]) -> Value | None:
+def _change(e: Emitter, old: Instruction, inputs: tuple[Value, ...]) -> Value | None:
     op = old.op
     if op.op.elementwise:
-        narrow = [_narrowed(e, x) for x in inputs]
+        narrow = tuple([_narrowed(e, x) for x in inputs])
         if narrow != inputs:
             small = op.shape(*[x.shape for x in narrow])
             if math.prod(small) == 1 < old.output.size:  # one number, repeated
                 number = e.reshape(e.emit(op, narrow, old.output.label), ())
                 return e.apply("broadcast_to", number, shape=old.output.shape)
-            kept = list(inputs)
+            kept = inputs
             for i, x in enumerate(narrow):  # one at a time: they may have repeated each other
-                trial = [*kept[:i], x, *kept[i + 1 :]]
+                trial = (*kept[:i], x, *kept[i + 1 :])
                 if op.shape(*[v.shape for v in trial]) == old.output.shape:
                     kept = trial
-            return e.emit(op, kept, old.output.label)
+            return e.keep(old, kept)
     if op.name == "getitem":
         return _row_as_slice(e, old, inputs[0])
     return None

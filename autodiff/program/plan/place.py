@@ -91,7 +91,9 @@ class _Part:
 
 class _Placer:
     def __init__(self, program: Program, in_place: bool, buffered: Collection[Value]) -> None:
-        self.program = _copy(program)
+        self.program = program.copy()
+        for copy, source in zip(self.program.instructions, program.instructions, strict=True):
+            copy.source = source
         self.in_place = in_place
         self.buffered = buffered
         self.parts: dict[Value, _Part] = {}
@@ -301,21 +303,3 @@ def _placeable(value: Value, same_shape: bool) -> bool:
         return same_shape
     kind = kind_of(op)
     return kind is not None and kind.gives(value, same_shape)
-
-
-def _copy(program: Program) -> Program:
-    """The same program, of instructions that may be changed."""
-    new: dict[Value, Value] = {}
-    instructions = []
-    for old in program.instructions:
-        instruction = Instruction(
-            old.op,
-            [new.get(x, x) for x in old.inputs],
-            old.output.label,
-            old.rank,
-            old.output.shape,
-        )
-        instruction.source = old
-        new[old.output] = instruction.output
-        instructions.append(instruction)
-    return program.replaced(instructions, new)

@@ -34,7 +34,7 @@ class Reduce(Kind):
     z: Operand
 
     @classmethod
-    def legal(cls, e: Emitter, old: Instruction, inputs: list[Value]) -> Value | None:
+    def legal(cls, e: Emitter, old: Instruction, inputs: Sequence[Value]) -> Value | None:
         """Kernels reduce neighbouring axes; a mean is a sum, divided."""
         (x,) = inputs
         axis = old.op.attributes["axis"]

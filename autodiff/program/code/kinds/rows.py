@@ -34,7 +34,7 @@ class Rows(Kind):
     z: Operand
 
     @classmethod
-    def legal(cls, e: Emitter, old: Instruction, inputs: list[Value]) -> Value | None:
+    def legal(cls, e: Emitter, old: Instruction, inputs: Sequence[Value]) -> Value | None:
         """Kernels go along the last axes; others are moved there, and back."""
         (x,) = inputs
         axis, n = old.op.attributes["axis"], len(x.shape)
