@@ -4,6 +4,8 @@ from cpython.pythread cimport (
     PyThread_allocate_lock, PyThread_free_lock, PyThread_get_thread_ident, PyThread_release_lock,
     PyThread_type_lock)
 
+from autodiff.errors import CallBackError
+
 cdef extern from "lock.h":
     ctypedef struct ad_cell:
         PyThread_type_lock lock, queue
@@ -100,26 +102,6 @@ cdef class Lock:
         hold_calling_back(&cell, 1)
         return cell.lock
 
-    cdef bint hold_for_fork(self, bint patient) noexcept:
-        """Whether it did not stop waiting because of who holds it: a thread that is calling back.
-
-        (Such a thread may come to wait for what the forking thread holds already.)
-        """
-        cdef ad_cell* cell = &self.cell
-        cdef bint held
-        if cell.next != NULL or is_mine(cell):
-            return True
-        held = ad_cell_try(cell)
-        while not held:
-            if not patient and is_calling(cell):
-                return False
-            with nogil:
-                held = ad_cell_acquire_within(cell, A_MOMENT)
-        cell.held_for_fork = cell.next == NULL
-        if not cell.held_for_fork:  # it joined another one meanwhile
-            PyThread_release_lock(cell.lock)
-        return True
-
 
 cdef Py_ssize_t hold(ad_cell** cells, Py_ssize_t n) except -1:
     """Acquire the locks that these have become; their cells, each once, replace `cells`.
@@ -139,6 +121,7 @@ cdef Py_ssize_t hold(ad_cell** cells, Py_ssize_t n) except -1:
 
 cdef enum:
     A_MOMENT = 20_000  # microseconds
+    A_SECOND = 1_000_000
 
 cdef struct Calling:
     unsigned long thread
@@ -256,38 +239,73 @@ cdef Lock forks = Lock()  # the oldest of all: only one thread at a time gets an
 def _before_fork():
     """Hold every lock, in their order: what programs write is whole in the child.
 
-    But for those that this thread holds already: it is calling back.
+    But for those that this thread holds already: it is calling back. If another thread that is
+    calling back has one, it may want those that are held here: then all are given back, and that one
+    is waited for first.
     """
     global forking
-    cdef int tries = 0
-    while not hold_all(tries == 100):
-        release_all()
-        tries += 1
-        with nogil:
-            ad_pause()
+    cdef Lock first = None
+    cdef Lock lock
+    cdef list taken
+    cdef long long moment = A_MOMENT
+    while True:
+        taken = []
+        first = hold_all(first, taken, moment)
+        if first is None:
+            break
+        for lock in taken:
+            PyThread_release_lock(lock.cell.lock)
+        if moment < A_SECOND:
+            moment *= 2
+    for lock in taken:
+        lock.cell.held_for_fork = True
     forking = True
 
 
-cdef bint hold_all(bint patient) noexcept:
+cdef Lock hold_all(Lock first, list taken, long long moment):
+    """Hold `first`, and then all others; the lock that could not be had, or None."""
     cdef ad_cell* cell = oldest
     cdef Lock lock
+    if first is not None:
+        hold_for_fork(first, taken, A_SECOND, True)
     while cell != NULL:
         lock = <Lock>cell.owner  # and so in the list, as long as we wait
-        if not lock.hold_for_fork(patient):
-            return False
+        if lock is not first and not hold_for_fork(lock, taken, moment, False, first is None):
+            return lock
         cell = cell.newer
+    return None
+
+
+cdef bint hold_for_fork(
+    Lock lock, list taken, long long moment, bint alone, bint in_order=True
+) except -1:
+    """Whether the lock is held, or need not be.
+
+    alone : no other lock is held, so that this one can be waited for. in_order : those that are held
+        are older; so it can be waited for, too, unless a thread that is calling back has it.
+    """
+    cdef ad_cell* cell = &lock.cell
+    cdef bint held
+    if cell.next != NULL or is_mine(cell):
+        return True
+    held = ad_cell_try(cell)
+    while not held:
+        with nogil:
+            held = ad_cell_acquire_within(cell, moment)
+        if not (held or alone or (in_order and not is_calling(cell))):
+            return False
+    if cell.next == NULL:
+        taken.append(lock)
+    else:  # it joined another one meanwhile
+        PyThread_release_lock(cell.lock)
     return True
 
 
 def _after_fork_in_parent():
     """Let others run again."""
     global forking
-    forking = False
-    release_all()
-
-
-cdef void release_all() noexcept:
     cdef ad_cell* cell = oldest
+    forking = False
     while cell != NULL:
         if cell.held_for_fork:
             cell.held_for_fork = False

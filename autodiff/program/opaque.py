@@ -124,7 +124,9 @@ def _reads(op: Op, position: int) -> bool:
 
 
 def _new_gradient(op: Op, position: int) -> Opaque:
-    def forward(g: Array, *read: Array, shapes_of_inputs: Sequence[Shape], **attributes: Any) -> Any:
+    def forward(
+        g: Array, *read: Array, shapes_of_inputs: Sequence[Shape], **attributes: Any
+    ) -> Any:
         bound, given = op.bound_to(attributes), iter(read)
         z = next(given) if OUTPUT in op.reads else _unread(bound.shape(*shapes_of_inputs))
         inputs = [

@@ -214,9 +214,7 @@ class Recorder:
             found = [self._composed_gradients(op, operands, n)[i] for i, n in enumerate(alone)]
         return found
 
-    def _composing(
-        self, rule: Callable[[], list[Recorded | None]]
-    ) -> list[Recorded | None] | None:
+    def _composing(self, rule: Callable[[], list[Recorded | None]]) -> list[Recorded | None] | None:
         """What a rule of the user's comes to without numbers; None if it cannot do without.
 
         What it raises then may be anything (whoever is handed such a value, NumPy, say, has words

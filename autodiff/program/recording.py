@@ -119,9 +119,7 @@ class Recording:
             [tensor for reference in self.written if (tensor := reference()) is not None]
         )
 
-    def run(
-        self, execute: Callable[[], Sequence[Any]], code: Code | None = None
-    ) -> Sequence[Any]:
+    def run(self, execute: Callable[[], Sequence[Any]], code: Code | None = None) -> Sequence[Any]:
         """What an executor gives of this recording's code, or other code; see :meth:`fail`."""
         try:
             found = execute()

@@ -124,6 +124,8 @@ class CompiledStep:
         IndexRangeError
             If a row number that the step takes does not exist. Instructions before it have
             been executed.
+        Exception
+            Whatever a rule of an own op raises that the step calls back; tensors are as before.
         """
         if current_observer() is not None:
             return self._within_another(positional, named)
