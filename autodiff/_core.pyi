@@ -74,7 +74,7 @@ class Program:
         self,
         words: NDArray[np.int64],
         buffers: Sequence[Array],
-        functions: Sequence[Callable[[list[Array]], Array]] = (),
+        functions: Sequence[Callable[[list[Array]], list[Array]]] = (),
         lock: Lock | None = None,
     ) -> None: ...
     def __call__(self, *arguments: Array | float) -> tuple[Any, ...]: ...

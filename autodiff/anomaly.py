@@ -19,6 +19,7 @@ import numpy as np
 
 from autodiff.errors import AnomalyError, BackendError
 from autodiff.graph.observer import Watching, current_observer, observe
+from autodiff.graph.several import parts_of
 from autodiff.graph.state import State
 
 __all__ = ["detect_anomaly"]
@@ -73,24 +74,28 @@ class _Watch(Watching):
             )
 
     def forward(self, node: State, value: Any) -> None:
-        if np.isfinite(value).all():
-            return
-        node.stored = None
-        raise AnomalyError(
-            f"forward: {_bad(value)} of the value of {_place(node)} are not finite\n"
-            + _table(_inputs_of(node))
-        )
+        for which, part in parts_of(node, value):
+            if np.isfinite(part).all():
+                continue
+            node.stored = None
+            raise AnomalyError(
+                f"forward: {_bad(part)} of the value{which} of {_place(node)} are not finite\n"
+                + _table(_inputs_of(node))
+            )
 
     def backward(self, node: State, gradients: Sequence[Any], sums: Mapping[State, Any]) -> None:
-        gradient = sums[node]
-        given = [("its gradient", gradient), ("its value", node.stored)]
-        if not np.isfinite(gradient).all():  # it came from outside
-            raise AnomalyError(
-                f"backward: {_bad(gradient)} of the gradient given to {_place(node)} are not finite"
-            )
+        gradients_of_parts, values = parts_of(node, sums[node]), parts_of(node, node.stored)
+        given = [(f"its gradient{which}", part) for which, part in gradients_of_parts]
+        given += [(f"its value{which}", part) for which, part in values]
+        for which, part in gradients_of_parts:
+            if not np.isfinite(part).all():  # it came from outside
+                raise AnomalyError(
+                    f"backward: {_bad(part)} of the gradient{which} given to {_place(node)} are "
+                    "not finite"
+                )
         own: dict[State, Any] = {}
         for position, (x, g) in enumerate(zip(node.inputs, gradients, strict=True)):
-            if g is None:
+            if g is None or type(g) is tuple:  # that of one output, which has been looked at
                 continue
             if not np.isfinite(g).all():
                 assert node.op is not None
@@ -128,8 +133,9 @@ def _bad(array: Any) -> str:
 def _inputs_of(node: State) -> list[tuple[str, Any]]:
     assert node.op is not None
     return [
-        (f"input {node.op.op.input_name(i)}, {x.describe()}", x.stored)
+        (f"input {node.op.op.input_name(i)}, {x.describe()}{which}", part)
         for i, x in enumerate(node.inputs)
+        for which, part in parts_of(x, x.stored)
     ]
 
 

@@ -32,6 +32,7 @@ from autodiff.errors import GradientError
 from autodiff.graph import backward as graph
 from autodiff.graph.node import Node, Tensor
 from autodiff.graph.order import ancestors
+from autodiff.graph.several import is_hub
 from autodiff.numerical import Evaluation
 
 __all__ = ["GradientReport", "Row", "TensorReport", "check_gradients"]
@@ -249,7 +250,7 @@ def _backward(node: Node, tensors: Sequence[Tensor], weights: Array) -> tuple[li
     magnitude = 0.0
     with np.errstate(all="ignore"):
         for x in ancestors([twin]):
-            if x.op is None or not x.has_gradient:
+            if x.op is None or is_hub(x) or not x.has_gradient:
                 continue
             # The slope of log_softmax is g - softmax · Σ g: that has the size of g.
             y = 1.0 if x.typename == "log_softmax" else x.value

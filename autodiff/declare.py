@@ -16,6 +16,7 @@ from autodiff.apply import apply, caller
 from autodiff.op import (
     OPS,
     OUTPUT,
+    OUTPUT_OF,
     ArgumentRule,
     BackwardRule,
     Example,
@@ -84,6 +85,9 @@ def declare(
     Positional parameters of the function are inputs, keyword-only ones attributes. Without a
     `shape` rule the op is elementwise and its operands broadcast.
 
+    With `outputs`, several names, the function returns a tuple; so does the `shape` rule, and
+    without one each output has the shape to which the operands broadcast.
+
     facts : the other fields of :class:`autodiff.op.Op`, as its documentation has them. Unless it is
         said, an elementwise op is correctly rounded, and one that moves elements exact.
 
@@ -100,20 +104,23 @@ def declare(
         rules = backward if isinstance(backward, tuple) else (backward,)
         name = function.__name__
         read = frozenset(reads.split())
-        if name in OPS:
+        outputs = facts.get("outputs", (OUTPUT,))
+        if name in OPS or name == OUTPUT_OF.name:
             raise ValueError(f"op {name!r} is declared already")
-        if len(rules) != len(inputs) or not read <= {OUTPUT, *inputs}:
+        if len(rules) != len(inputs) or not read <= {*outputs, *inputs}:
             raise ValueError(f"op {name!r}: backward or reads do not match {inputs}")
+        if len({*outputs, *inputs}) < len(outputs) + len(inputs) or not outputs:
+            raise ValueError(f"op {name!r}: outputs {outputs} and inputs {inputs} need names")
         formula = (inspect.getdoc(function) or "").partition("\n")[0]
         known = {"ulps": 0.5} if shape is None else {"ulps": 0.0} if facts.get("moves") else {}
         op = Op(
             name=name,
             inputs=inputs,
-            shape=shape or functools.partial(broadcast_shape, name, inputs),
+            shape=shape or _broadcasting(name, inputs, len(outputs)),
             forward=function,
             backward=rules,
             reads=read,
-            elementwise=shape is None,
+            elementwise=shape is None and len(outputs) == 1,
             variadic=variadic,
             examples=tuple(examples),
             formula=formula,
@@ -131,6 +138,14 @@ def declare(
         return public  # type: ignore[no-any-return]
 
     return decorate
+
+
+def _broadcasting(name: str, inputs: tuple[str, ...], n_outputs: int) -> ShapeRule:
+    """The shape rule of an op that works element by element."""
+    broadcast = functools.partial(broadcast_shape, name, inputs)
+    if n_outputs == 1:
+        return broadcast
+    return lambda *shapes, **attributes: (broadcast(*shapes, **attributes),) * n_outputs
 
 
 def numpy_name(*names: str) -> Callable[[Any], Any]:

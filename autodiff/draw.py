@@ -22,7 +22,9 @@ from autodiff.errors import GradientError
 from autodiff.fold import Place, repeats
 from autodiff.graph.node import Node
 from autodiff.graph.order import ancestors
+from autodiff.graph.several import is_hub
 from autodiff.graph.state import State
+from autodiff.op import OUTPUT_OF
 
 __all__ = ["dot", "svg"]
 
@@ -274,7 +276,8 @@ class _Picture:
 
     def _arrow_line(self, arrow: _Arrow) -> str:
         x = arrow.uses[0][0]
-        label = [str(x.shape)] if self.shapes else []
+        shape = arrow.uses[0][1].shape if is_hub(x) else x.shape
+        label = [str(shape)] if self.shapes else []
         options = []
         if arrow.lag:
             steps = "step" if arrow.lag == 1 else f"{arrow.lag} steps"
@@ -366,6 +369,8 @@ def _title(nodes: Sequence[Node]) -> str:
     first = nodes[0].op
     if first is None:
         return "tensor"
+    if first.op is OUTPUT_OF:
+        return nodes[0].typename
     same = {
         k: v
         for k, v in first.attributes.items()

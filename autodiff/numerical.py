@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from autodiff.array import Array
 from autodiff.graph.node import Node, Tensor
 from autodiff.graph.order import ancestors
-from autodiff.op import BoundOp
+from autodiff.op import OUTPUT_OF, BoundOp
 
 __all__ = ["Difference", "Evaluation"]
 
@@ -65,6 +65,24 @@ COMPLEX_RULES = {"power": _complex_power}
 """In place of forward rules that NumPy does not compute well on complex numbers."""
 
 
+def _arrays(value: Any) -> Any:
+    """What a rule gives, as an array, or as a tuple of those of several outputs."""
+    return tuple(map(np.asarray, value)) if isinstance(value, tuple) else np.asarray(value)
+
+
+def _is_complex(value: Any) -> bool:
+    parts = value if type(value) is tuple else (value,)
+    return any(map(np.iscomplexobj, parts))
+
+
+def _stepped(value: Any, before: Any) -> Any:
+    """A value with the real part of before: the step is too small to change it."""
+    if np.iscomplexobj(value):
+        value = np.array(value)
+        value.real = before
+    return value
+
+
 class Evaluation:
     """The sum of `node` times `weights`, by the forward rules, for changed tensors."""
 
@@ -83,13 +101,14 @@ class Evaluation:
         if node.op.op.moves and not any(node.op.op.backward):  # it stops gradients
             changed = {}
         inputs = [changed.get(x, self.values[x]) for x in node.inputs]
-        if not any(map(np.iscomplexobj, inputs)):
-            return np.asarray(node.op.forward(inputs))
+        if not any(map(_is_complex, inputs)):
+            return _arrays(node.op.forward(inputs))
         rule = COMPLEX_RULES.get(node.typename)
-        z = np.array(node.op.forward(inputs) if rule is None else rule(node.op, inputs))
-        if np.iscomplexobj(z):
-            z.real = self.values[node]  # the step is too small to change it
-        return z
+        found = _arrays(node.op.forward(inputs) if rule is None else rule(node.op, inputs))
+        before = self.values[node]
+        if type(found) is tuple:
+            return tuple(map(_stepped, found, before))
+        return found if node.op.op is OUTPUT_OF else _stepped(found, before)
 
     def _run(self, tensor: Tensor, value: Any) -> dict[Node, Any]:
         """Values of all that depends on `tensor`, which is given another value."""
@@ -116,8 +135,10 @@ class Evaluation:
             except (TypeError, ValueError, np.exceptions.ComplexWarning):
                 return False
             for x, value in changed.items():
-                if not np.iscomplexobj(value) and any(
-                    wanted and i in changed and np.iscomplexobj(changed[i])
+                # (An output that is real, a sign, may be one of several.)
+                one_of_several = x.op is not None and x.op.op is OUTPUT_OF
+                if not (one_of_several or _is_complex(value)) and any(
+                    wanted and i in changed and _is_complex(changed[i])
                     for i, wanted in zip(x.inputs, x.needed, strict=True)
                 ):
                     return False

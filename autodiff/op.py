@@ -25,6 +25,7 @@ from autodiff.errors import ShapeError
 __all__ = [
     "OPS",
     "OUTPUT",
+    "OUTPUT_OF",
     "ArgumentRule",
     "BackwardRule",
     "BoundOp",
@@ -37,14 +38,15 @@ __all__ = [
     "is_plain",
 ]
 
-# forward(*inputs, **attributes) -> output
+# forward(*inputs, **attributes) -> output, or a tuple of outputs
 ForwardRule = Callable[..., Any]
-# backward(gradient, output, *inputs, **attributes) -> gradient of one input
+# backward(gradient, output, *inputs, **attributes) -> gradient of one input; of an op with
+# several outputs, the first two are tuples
 BackwardRule = Callable[..., Any]
 # onto(total, gradient, output, *inputs, **attributes): adds an input's gradient onto `total`
 AddingRule = Callable[..., None]
-# shape(*shapes, **attributes) -> shape of the output, or ShapeError
-ShapeRule = Callable[..., Shape]
+# shape(*shapes, **attributes) -> shape of the output, or a tuple of shapes; or ShapeError
+ShapeRule = Callable[..., Any]
 # arguments(name, *arguments as users give them) -> (operands, attributes), or (result, None)
 ArgumentRule = Callable[..., tuple[Any, dict[str, Any] | None]]
 # identity(emitter, bound op, inputs) -> the value as it is known already, or None
@@ -52,7 +54,7 @@ Identity = Callable[..., Any]
 
 _MOST_BOUND = 1 << 14  # bound ops that one op keeps
 
-OUTPUT = "z"  # the name of an op's output in `reads`; the inputs go by their parameter names
+OUTPUT = "z"  # the name of an only output in `reads`; the inputs go by their parameter names
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,12 @@ class Op:
         ``onto(total, g, z, *inputs, **attributes)`` adds it onto an array, in place.
     identity : ``identity(emitter, bound, inputs)``: what a program knows of it without computing.
     empty : examples without elements, of an op that is not elementwise.
+    outputs : names of the outputs. If there are several, the forward rule returns a tuple, the
+        shape rule a tuple of shapes, and backward rules get tuples: ``rule(gs, zs, *inputs)``. A
+        gradient that nobody has sent is zeros. Such an op is not `elementwise` in the sense above.
+    n_regions : how many programs an instruction of this op owns (a loop has one, its body). Only
+        programs have such ops. Their rules are given `regions`: the shape rule the programs, the
+        forward rule functions from arrays to lists of arrays.
     """
 
     name: str
@@ -161,10 +169,14 @@ class Op:
     identity: Identity | None = None
     empty: tuple[Example, ...] = ()
     attributes: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = (OUTPUT,)
+    n_regions: int = 0
+    several: bool = field(init=False)  # whether there are several outputs
     _bare: BoundOp = field(init=False)
     _bound: dict[bytes, BoundOp] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "several", len(self.outputs) > 1)
         object.__setattr__(self, "_bare", BoundOp(self, {}))
 
     def __repr__(self) -> str:
@@ -255,8 +267,8 @@ class BoundOp:
             self._key = self.name, *[(k, v, repr(v)) for k, v in items]  # 0.0 is not -0.0
         return self._key
 
-    def shape(self, *shapes: Shape) -> Shape:
-        """Shape of the output for inputs of these shapes; raises ShapeError."""
+    def shape(self, *shapes: Any) -> Any:
+        """Shape of the output for inputs of these shapes, or of each output; raises ShapeError."""
         return self.op.shape(*shapes, **self.attributes)
 
     def forward(self, inputs: Sequence[Any]) -> Any:
@@ -277,11 +289,34 @@ def is_plain(value: Any) -> bool:
 
 
 def _op_by_name(name: str) -> Op:
-    return OPS[name]
+    return OUTPUT_OF if name == OUTPUT_OF.name else OPS[name]
 
 
 def _rebind(op: Op, attributes: dict[str, Any]) -> BoundOp:
     return op.bind(**attributes)
+
+
+def _put_in_place(g: Any, z: Any, values: Any, *, number: int, count: int) -> tuple[Any, ...]:
+    return tuple([g if i == number else None for i in range(count)])
+
+
+OUTPUT_OF = Op(
+    name="output",
+    inputs=("values",),
+    attributes=("number", "count"),
+    shape=lambda shapes, *, number, count: shapes[number],
+    forward=lambda values, *, number, count: values[number],
+    backward=(_put_in_place,),
+    reads=frozenset(),
+    elementwise=False,
+    variadic=False,
+    examples=(),
+    formula="z = one of the values that an op with several outputs gives.",
+)
+"""Output `number` of the `count` that an op has; its gradient is a tuple with a place for each.
+
+It is in no table, for its input is no array: graphs are made of it, and nothing else.
+"""
 
 
 def broadcast_shape(

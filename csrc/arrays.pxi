@@ -134,9 +134,15 @@ cdef object misfit(op):
     raise TypeError(f"{op.name}: the shapes of the arrays do not fit this op")
 
 
+cdef enum:
+    ANYTHING = -1  # inputs, outputs and gradients that are no arrays: tuples of several
+
+
 cdef inline int check(op, int n_inputs, PyObject** x, ptrdiff_t n) except -1:
     """The inputs are arrays, and as many as the kernel takes; 0: any number."""
     cdef ptrdiff_t i
+    if n_inputs == ANYTHING:
+        return 0
     if n_inputs > 0 and n != n_inputs:
         misfit(op)
     for i in range(n):
@@ -188,7 +194,7 @@ cdef class Kernel:
     the shapes, and the output if they read it.
     """
 
-    cdef int n_inputs  # 0: any number
+    cdef int n_inputs  # 0: any number; or ANYTHING
 
     cdef object forward(self, op, PyObject** x, ptrdiff_t n):
         raise NotImplementedError

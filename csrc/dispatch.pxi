@@ -32,8 +32,39 @@ cdef class ByRule(Kernel):
         return 0
 
 
+cdef class OfSeveral(ByRule):
+    """An op with several outputs: values and gradients are tuples, and the rules know that."""
+
+    def __cinit__(self):
+        self.n_inputs = ANYTHING
+
+
+cdef class OneOutput(Kernel):
+    """One of the values of such an op: the array itself; its gradient in its place of a tuple."""
+
+    cdef Py_ssize_t number, count
+
+    def __cinit__(self, attributes):
+        self.n_inputs = ANYTHING
+        self.number = attributes["number"]
+        self.count = attributes["count"]
+
+    cdef object forward(self, op, PyObject** x, ptrdiff_t n):
+        if n != 1 or not isinstance(<object>x[0], tuple):
+            misfit(op)
+        return (<object>x[0])[self.number]
+
+    cdef object gradient(
+        self, op, int i, PyObject* g, PyObject* z, PyObject** x, ptrdiff_t n
+    ):
+        cdef list places = [None] * self.count
+        places[self.number] = <object>g
+        return tuple(places)
+
+
 # What makes the kernel of an op: a function of its attributes.
 MAKERS = {
+    "output": OneOutput,
     "matmul": lambda attributes: Matmul(),
     "reshape": Reshape,
     "broadcast_to": BroadcastTo,
@@ -61,13 +92,16 @@ fill_makers()
 
 def kernel_names():
     """Names of the ops that have kernels."""
-    return tuple(MAKERS)
+    return tuple(name for name in MAKERS if name != "output")  # which is in no table
 
 
 cdef Kernel prepare(op):
     """Make the kernel of a bound op, and keep it there."""
     make = MAKERS.get(op.name)
-    kernel = ByRule() if make is None else make(op.attributes)
+    if make is not None:
+        kernel = make(op.attributes)
+    else:
+        kernel = OfSeveral() if op.op.several else ByRule()
     op.kernel = kernel
     return kernel
 
@@ -95,7 +129,7 @@ def backward(op, gradient, output, inputs, needed):
     cdef PyObject** x = PySequence_Fast_ITEMS(held)
     cdef ptrdiff_t n = len(held)
     check(op, kernel.n_inputs, x, n)
-    if not ad_is_array(<PyObject*>gradient):
+    if kernel.n_inputs != ANYTHING and not ad_is_array(<PyObject*>gradient):
         refuse(op, "the gradient", <PyObject*>gradient)
     if len(needed) != n:
         raise TypeError(f"{op.name}: {n} inputs, but {len(needed)} answers which are needed")
@@ -114,7 +148,7 @@ def add_gradient(op, Py_ssize_t position, gradient, output, inputs, total):
     cdef PyObject* sum = <PyObject*>total
     cdef ptrdiff_t n = len(held)
     check(op, kernel.n_inputs, x, n)
-    if not ad_is_array(<PyObject*>gradient):
+    if kernel.n_inputs != ANYTHING and not ad_is_array(<PyObject*>gradient):
         refuse(op, "the gradient", <PyObject*>gradient)
     if not ad_is_array(sum):
         refuse(op, "the total", sum)

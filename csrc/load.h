@@ -23,17 +23,17 @@ typedef struct {
 
 /* An operand of a function that the program calls back. */
 typedef struct {
-    double *data; /* only an output may be written */
+    double *data; /* only outputs may be written */
     ptrdiff_t size;
     int axes;
     const ptrdiff_t *shape;
 } ad_array;
 
-/* A function that the program calls back, which fills the output, and returns whether it has.
+/* A function that the program calls back, which fills the outputs, and returns whether it has.
  * It is called from the thread that runs the program, and must not run the program itself. */
 typedef struct {
     int (*call)(void *context, ptrdiff_t n_inputs, const ad_array *inputs,
-                const ad_array *output);
+                ptrdiff_t n_outputs, const ad_array *outputs);
     void *context;
 } ad_call_back;
 

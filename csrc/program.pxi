@@ -125,7 +125,7 @@ cdef class Program:
     buffers : aligned, C-contiguous float64 arrays (the spaces after the arguments), used where
         they lie; written only if they are writeable.
     functions : what instructions call, with the GIL, while the lock is held. Each takes a list of
-        arrays, which it may keep, and gives an array.
+        arrays, which it may keep, and gives another.
     lock : see Lock; without one the program has its own.
 
     Raises

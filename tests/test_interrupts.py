@@ -136,9 +136,12 @@ def network() -> tuple[list[Tensor], Callable[[], Any]]:
 
 
 COMPILER = (
-    "ops", "program/passes", "program/ir.py", "program/place.py", "program/schedule.py",
-    "program/arena.py", "program/lower.py", "program/layout.py", "program/verify.py",
-    "program/tags.py", "program/wellformed.py", "program/fused.py",
+    "op.py", "ops", "program/passes", "program/plan", "program/ir.py", "program/derivation.py",
+    "program/wellformed.py", "program/fused.py", "program/code/kinds",
+    *(f"program/code/{name}.py" for name in (
+        "flat", "kind", "lower", "lowering", "machine", "numbers", "row_list", "tags", "verify",
+        "words",
+    )),
 )  # fmt: skip
 """What touches neither tensors nor state of its own."""
 

@@ -22,11 +22,6 @@ def path(request, tmp_path):
     return tmp_path / f"model{request.param}"
 
 
-needs_locks = pytest.mark.skipif(
-    not hasattr(autodiff.Tensor, "_lock"), reason="tensors do not know the locks of programs"
-)
-
-
 def test_all_values_are_read_at_once_and_assigned_at_once(path, monkeypatch):
     calls = []
     for name in ("snapshots", "assign_together"):
@@ -40,7 +35,6 @@ def test_all_values_are_read_at_once_and_assigned_at_once(path, monkeypatch):
     assert calls == [2, 2]
 
 
-@needs_locks
 def test_what_is_saved_while_a_thread_replays_existed(path):
     parameters = {"w": autodiff.Tensor(np.zeros(100_000)), "v": autodiff.Tensor(np.zeros(50_000))}
 
@@ -76,7 +70,6 @@ def test_what_is_saved_while_a_thread_replays_existed(path):
 # A file that is open when the interruption comes is closed by the garbage collection.
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@needs_locks
 @pytest.mark.parametrize("unassigned", [False, True])
 def test_an_interruption_at_any_line_of_load_changes_all_or_nothing(path, unassigned):
     names = [f"w{i}" for i in range(5)]

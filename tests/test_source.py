@@ -54,6 +54,7 @@ FLOORS: list[list[str]] = [
     ["graph.clock", "graph.unfinished", "graph.place"],
     ["graph.naming"],
     ["graph.state"],
+    ["graph.several"],
     ["graph.observer", "graph.order", "graph.waiting"],
     ["graph.walk", "graph.making", "graph.memory", "graph.forward"],
     ["graph.plans"],

@@ -27,7 +27,9 @@ class Backend(Protocol):
 
     A value is whatever the back end makes of its own: for `reference` and `compiled` a
     C-contiguous float64 array. A result shares memory with no other value, so whoever
-    holds it may keep it.
+    holds it may keep it. An op with several outputs has a tuple of values, and a tuple of
+    gradients, None where nobody has sent one; only `output`, which is one of them, is the
+    same array.
     """
 
     name: str

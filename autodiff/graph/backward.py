@@ -29,6 +29,7 @@ from autodiff.graph.forward import executor, require_fresh, values_of
 from autodiff.graph.observer import Observer, current_observer, here
 from autodiff.graph.order import ancestors
 from autodiff.graph.plans import Waiting, Whole
+from autodiff.graph.several import is_hub, together
 from autodiff.graph.state import State
 from autodiff.graph.waiting import twice
 from autodiff.graph.walk import walk_back
@@ -152,6 +153,11 @@ def push(
 def _seed_gradient(node: State, gradient: Any) -> Any:
     if not node.needs_gradient:
         raise GradientError(f"{node.describe()} is constant: no gradient can be sent to it")
+    if is_hub(node):
+        raise GradientError(
+            f"backward: {node.describe()} computes several values; give one of them, or "
+            "{node: gradient, ...} for several"
+        )
     gradient = getattr(gradient, "value", gradient)  # of a node
     if not (gradient is None or isinstance(gradient, Operators)):
         gradient = as_float64(gradient, f"backward: the gradient for {node.describe()}")
@@ -196,7 +202,7 @@ def _run(
     run, plus = run_by.forward, OPS["add"].bind()
 
     def add(x: Any, y: Any) -> Any:
-        return run(plus, (x, y))
+        return together(x, y, add) if type(x) is tuple else run(plus, (x, y))
 
     under_way = unfinished.begin(lambda: _forget(planned.nodes()))
     try:

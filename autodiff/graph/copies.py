@@ -88,7 +88,9 @@ class Copies(State):
             return node._copy_in_recording()
         state = self._state()
         twin = type(self).__new__(type(self))
-        twin.__setstate__(((), {**state, "value": copy.copy(state["value"])}))
+        value = state["value"]
+        own = tuple(map(copy.copy, value)) if isinstance(value, tuple) else copy.copy(value)
+        twin.__setstate__(((), {**state, "value": own}))
         return twin
 
 

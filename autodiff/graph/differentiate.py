@@ -10,10 +10,12 @@ import numpy as np
 
 from autodiff.array import is_operand
 from autodiff.errors import GradientError, ShapeError
-from autodiff.graph.node import Node, Tensor, lift
+from autodiff.graph.node import Hub, Node, Tensor, lift
 from autodiff.graph.observer import here
 from autodiff.graph.order import reached
+from autodiff.graph.several import together
 from autodiff.graph.walk import walk_back
+from autodiff.op import OUTPUT_OF
 from autodiff.ops.arguments import listed, operand
 from autodiff.ops.rules import input_gradients
 from autodiff.refusal import refusal
@@ -82,6 +84,11 @@ def _no_node(what: str, x: Any) -> GradientError:
 
 def _gradients(y: Node, xs: Sequence[Node], seed: Any) -> list[Node]:
     y, xs = here(y), [here(x) for x in xs]
+    for x in (y, *xs):
+        if isinstance(x, Hub):
+            raise refusal(
+                GradientError, f"gradients: {x.describe()} computes several values; give one"
+            )
     for x in xs:
         if not x.needs_gradient:
             raise refusal(GradientError, f"gradients: {x.describe()} is constant")
@@ -96,12 +103,26 @@ def _gradients(y: Node, xs: Sequence[Node], seed: Any) -> list[Node]:
         if any(w and x in leading for x, w in zip(node.inputs, node.needed, strict=True)):
             leading.add(node)
 
-    def gradients_of(node: Node, gradient: Node) -> list[Node | None]:
+    def gradients_of(node: Node, gradient: Any) -> list[Any]:
         assert node.op is not None
         needed = [w and x in leading for x, w in zip(node.inputs, node.needed, strict=True)]
-        sent = input_gradients(node.op, gradient, node, node.inputs, needed)
+        value = _outputs_of(node) if isinstance(node, Hub) else node
+        sent = input_gradients(node.op, gradient, value, node.inputs, needed)
+        if node.op.op is OUTPUT_OF:
+            return sent
         return [None if g is None else lift(g) for g in sent]
 
-    sums: dict[Node, Node] = {y: start}
-    walk_back([x for x in order if x in leading], sums, gradients_of, operator.add)
+    sums: dict[Node, Any] = {y: start}
+    walk_back([x for x in order if x in leading], sums, gradients_of, _sum)
     return [sums[x] if x in sums else Tensor(np.zeros(x.shape), constant=True) for x in xs]
+
+
+def _sum(x: Any, y: Any) -> Any:
+    return together(x, y, operator.add) if type(x) is tuple else x + y
+
+
+def _outputs_of(hub: Hub) -> tuple[Node, ...]:
+    """The nodes of the outputs: those that there are, and new ones for those that are gone."""
+    living = {r.op.attributes["number"]: r for r in hub.readers() if r.op is not None}
+    numbers = range(len(hub.shape))
+    return tuple([living[i] if i in living else hub.output(i) for i in numbers])  # type: ignore[misc]

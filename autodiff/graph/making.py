@@ -2,7 +2,8 @@
 
 A graph that is built anew in every step is built by these functions. They take what is exactly a
 node, a tensor, a Python number or an array of float64, outside recordings, if the shapes fit; for
-anything else they return None, and the general way, which calls the class, says what is wrong.
+anything else (an op with several outputs, too) they return None, and the general way, which calls
+the class, says what is wrong.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ def of_one(bound: BoundOp, x: Any, shape: Shape | None = None) -> Any:
     if shape is None:
         shape = x.shape
         if not op.elementwise:
+            if op.several:
+                return None
             try:
                 shape = _shape(bound, shape)
             except ShapeError:
@@ -93,6 +96,8 @@ def of_two(bound: BoundOp, x: Any, y: Any) -> Any:
     op = bound.op
     shape = x.shape
     if (shape is not y.shape and shape != y.shape) or not op.elementwise:
+        if op.several:
+            return None
         try:
             shape = _shape(bound, shape, y.shape)
         except ShapeError:
@@ -111,7 +116,7 @@ def of_two(bound: BoundOp, x: Any, y: Any) -> Any:
 
 def of_several(bound: BoundOp, inputs: Sequence[Any], shape: Shape | None = None) -> Any:
     """The node of any op."""
-    if _observer() is not None:
+    if bound.op.several or _observer() is not None:
         return None
     try:
         frame = _frame(2)

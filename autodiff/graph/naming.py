@@ -33,6 +33,8 @@ def register_name(node: Numbered, name: str) -> str:
 
 def summary(value: Any) -> str:
     """The numbers of an array in a few characters, for `repr`."""
+    if isinstance(value, tuple):
+        return "; ".join(map(summary, value))
     if not isinstance(value, np.ndarray):
         return repr(value)
     if value.size == 1:

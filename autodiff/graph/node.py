@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -35,14 +35,15 @@ from autodiff.graph.memory import assign_together, require_value, sealed, snapsh
 from autodiff.graph.naming import summary
 from autodiff.graph.observer import current_observer, escaped, here, missing
 from autodiff.graph.place import place_of_user
+from autodiff.graph.several import is_hub
 from autodiff.graph.state import State, TensorState
 from autodiff.graph.unfinished import note_read
-from autodiff.op import BoundOp
+from autodiff.op import OUTPUT_OF, BoundOp
 from autodiff.operators import Operators
 from autodiff.ops.arguments import shape_of
 from autodiff.refusal import refusal
 
-__all__ = ["Node", "Tensor", "lift"]
+__all__ = ["Hub", "Node", "Tensor", "lift"]
 
 _NO_SENDERS: dict[str, int] = {}
 
@@ -51,7 +52,8 @@ class Node(Copies, Operators):
     """An op applied to inputs; it has a shape at once, and a value when it is asked for.
 
     Nodes are made by operators (``x @ w + b``), by the functions of this package
-    (``autodiff.tanh(x)``) and by NumPy's (``np.tanh(x)``), hardly ever by hand.
+    (``autodiff.tanh(x)``) and by NumPy's (``np.tanh(x)``), hardly ever by hand. An op with several
+    outputs gives a node for each.
 
     Parameters
     ----------
@@ -94,6 +96,8 @@ class Node(Copies, Operators):
             raise refusal(ShapeError, str(error), **named) from None
         home = None if observer is None else observer.home
         self.build(op, tuple(inputs), shape, needed_of(op, inputs), home, *place_of_user())
+        if is_hub(self) and not isinstance(self, Hub):
+            raise TypeError(f"{op.name} has several outputs: call its function, not Node")
         if name:
             self.name = name
 
@@ -154,7 +158,7 @@ class Node(Copies, Operators):
         return node._handed_out()
 
     def _handed_out(self) -> Array:
-        return sealed(self.stored) if isinstance(self.stored, np.ndarray) else self.stored
+        return _sealed(self.stored)  # type: ignore[no-any-return]
 
     def backward(
         self,
@@ -229,9 +233,7 @@ class Node(Copies, Operators):
             raise GradientError(f"{node.describe()} has no gradient: {_why_none(node)}")
         if node.unread is not None:
             note_read([node])
-        if isinstance(node.summed, np.ndarray):
-            return sealed(node.summed)
-        return node.summed  # type: ignore[no-any-return]
+        return _sealed(node.summed)  # type: ignore[no-any-return]
 
     def reset(self) -> None:
         """Forget the gradients of this node and of all below it."""
@@ -250,7 +252,7 @@ class Node(Copies, Operators):
 
     # ---- building ---------------------------------------------------------------------
 
-    def __autodiff_apply__(self, op: BoundOp, inputs: Sequence[Any]) -> Node:
+    def __autodiff_apply__(self, op: BoundOp, inputs: Sequence[Any]) -> Any:
         nodes: list[Node] = []
         for position, x in enumerate(inputs):
             try:
@@ -258,11 +260,42 @@ class Node(Copies, Operators):
             except DTypeError as error:
                 name = op.op.input_name(position)
                 raise refusal(DTypeError, f"{op.name}: {name}: {error}") from None
-        return Node(op, nodes)
+        return Hub(op, nodes).outputs() if op.op.several else Node(op, nodes)
 
     def _copy_in_recording(self) -> Node:
         assert self.op is not None
-        return Node(self.op, self.inputs)
+        return type(self)(self.op, self.inputs)
+
+
+class Hub(Node):
+    """An op with several outputs, each of which is a node that reads it.
+
+    It is the input of its outputs, and of nothing else; see :mod:`autodiff.graph.several`.
+    """
+
+    __slots__ = ()
+
+    __array_priority__ = 2000.0  # whatever is done with it, it refuses
+
+    def outputs(self) -> tuple[Node, ...]:
+        """A node for each output."""
+        return tuple([self.output(i) for i in range(len(self.shape))])
+
+    def output(self, number: int) -> Node:
+        """A node for one of the outputs."""
+        shapes: Any = self.shape
+        op = OUTPUT_OF.bind(number=number, count=len(shapes))
+        made = Node.__new__(Node)
+        needed = (self.needs_gradient,)
+        made.build(op, (self,), shapes[number], needed, self.home, self.built_by, self.built_at)
+        return made
+
+    def __autodiff_apply__(self, op: BoundOp, inputs: Sequence[Any]) -> NoReturn:
+        outputs = ", ".join(self.op.op.outputs) if self.op is not None else ""
+        raise refusal(
+            ShapeError,
+            f"{op.name}: {self.describe()} computes several values ({outputs}); use one of them",
+        )
 
 
 class Tensor(Node, TensorState):
@@ -398,6 +431,13 @@ def lift(value: Any) -> Node:
     if isinstance(literal.stored, np.ndarray):
         literal.stored.flags.writeable = False  # nobody can reach it to assign it
     return literal
+
+
+def _sealed(value: Any) -> Any:
+    """A value or gradient to hand out: its numbers cannot be written."""
+    if isinstance(value, np.ndarray):
+        return sealed(value)
+    return tuple(map(_sealed, value)) if type(value) is tuple else value
 
 
 def _buffer(value: Any, what: str) -> Any:

@@ -182,7 +182,8 @@ class Waiting:
         """How many gradients will come to `node`, whose sum begins with this pass."""
         coming = [(reader, self._uses_by(reader).get(node, 0)) for reader in node.readers()]
         coming += [(reader, 1) for reader, _ in node.outside_readers()]
-        coming = [(reader, n) for reader, n in coming if n and can_send(reader, node)]
+        root = self._root
+        coming = [(r, n) for r, n in coming if n and (r is root or can_send(r, node))]
         self._awaits[node] = {reader.serial for reader, _ in coming}
         return len(node.announced or ()) + sum(n for _, n in coming)
 

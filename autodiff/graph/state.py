@@ -25,7 +25,7 @@ from autodiff.graph.clock import ticks
 from autodiff.graph.naming import register_name
 from autodiff.graph.place import line_of
 from autodiff.graph.unfinished import Unread, note_read
-from autodiff.op import BoundOp
+from autodiff.op import OUTPUT_OF, BoundOp
 
 __all__ = ["OutsideReader", "State", "TensorState"]
 
@@ -49,7 +49,8 @@ class State:
 
     Attributes
     ----------
-    op, inputs, shape, needed, needs_gradient : see :class:`autodiff.Node`.
+    op, inputs, shape, needed, needs_gradient : see :class:`autodiff.Node`. Of an op with several
+        outputs shape, value and gradient are tuples; see :mod:`autodiff.graph.several`.
     serial : its number; inputs have smaller ones than what reads them.
     given_name : the name, made unique, if one was given.
     home : the recording that it belongs to.
@@ -166,11 +167,22 @@ class State:
     @property
     def typename(self) -> str:
         """The op's name."""
-        return self.op.name if self.op is not None else "tensor"
+        if self.op is None:
+            return "tensor"
+        if self.op.op is OUTPUT_OF:
+            return f"{self.inputs[0].typename}.{self._output_name()}"
+        return self.op.name
+
+    def _output_name(self) -> str:
+        """Which output of its input it is."""
+        assert self.op is not None
+        return self.inputs[0].op.op.outputs[self.op.attributes["number"]]  # type: ignore[no-any-return]
 
     @property
     def name(self) -> str:
         """A name that no other living node has; may be set, and is then made unique."""
+        if self.given_name is None and self.op is not None and self.op.op is OUTPUT_OF:
+            return f"{self.inputs[0].name}.{self._output_name()}"
         return self.given_name or f"{self.typename}#{self.serial}"
 
     @name.setter

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from autodiff.errors import BackwardTwiceError, IncompleteGradientError
+from autodiff.graph.several import is_idle
 from autodiff.graph.state import State
 
 __all__ = [
@@ -24,9 +25,9 @@ def can_send(reader: State, node: State) -> bool:
 
     The reader may not have been computed yet. But if its value is older than the node's, as
     that of last step's graph is once a weight has been assigned, it must be computed
-    again first: nobody waits for it.
+    again first: nobody waits for it. Nor for an output that nobody uses.
     """
-    return reader.tick == 0 or reader.tick >= node.tick
+    return (reader.tick == 0 or reader.tick >= node.tick) and not is_idle(reader)
 
 
 def waiting_for(node: State) -> tuple[tuple[Any, int], ...]:

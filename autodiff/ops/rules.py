@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from autodiff.array import Shape
 from autodiff.errors import ShapeError
-from autodiff.op import BoundOp
+from autodiff.op import OUTPUT_OF, BoundOp
 from autodiff.ops.reduce import sum as sum_over
 from autodiff.ops.shape import reshape
 
@@ -22,7 +24,8 @@ __all__ = ["input_gradient", "input_gradients", "sum_to"]
 def input_gradient(bound: BoundOp, position: int, g: Any, z: Any, inputs: Sequence[Any]) -> Any:
     """The gradient of input `position`, of that input's shape; None if it has none.
 
-    g, z : gradient and value of the output; inputs : values of the inputs.
+    g, z : gradient and value of the output, or tuples of those of all outputs; inputs : values of
+        the inputs.
     """
     needed = [i == position for i in range(len(inputs))]
     return input_gradients(bound, g, z, inputs, needed)[position]
@@ -31,8 +34,15 @@ def input_gradient(bound: BoundOp, position: int, g: Any, z: Any, inputs: Sequen
 def input_gradients(
     bound: BoundOp, g: Any, z: Any, inputs: Sequence[Any], needed: Sequence[bool]
 ) -> list[Any]:
-    """The gradients of all inputs; None where one is not needed, or there is none."""
+    """The gradients of all inputs; None where one is not needed, or there is none.
+
+    Of an op with several outputs, `g` and `z` are tuples; None in `g`: nobody has sent it.
+    """
     op = bound.op
+    if op.several:
+        g = tuple([np.zeros(zi.shape) if gi is None else gi for gi, zi in zip(g, z, strict=True)])
+    elif op is OUTPUT_OF:
+        return [op.backward[0](g, z, *inputs, **bound.attributes)]  # type: ignore[misc]
     if op.variadic:
         (rule,) = op.backward
         if rule is None:

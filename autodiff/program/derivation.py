@@ -30,5 +30,9 @@ class Derivation(NamedTuple):
         now: dict[Value, Value] = dict(zip(self.given, operands, strict=True))
         for like in self.instructions:
             inputs = [now.get(x, x) for x in like.inputs]
-            now[like.output] = builder.again(like, inputs)
+            if like.plain:
+                now[like.output] = builder.again(like, inputs)
+            else:
+                outputs = builder.emit_several(like.op, inputs)
+                now.update(zip(like.outputs, outputs, strict=True))
         return [None if x is None else now.get(x, x) for x in self.results]

@@ -21,13 +21,18 @@ def difference(first: Program, second: Program) -> str | None:
             more = a or b
             assert more is not None
             once = "the first" if b is None else "the second"
-            return f"{_where(more.output)}: {once} recording goes on with {more.op.name}"
+            return f"{_where(more.outputs[0])}: {once} recording goes on with {more.op.name}"
+        where = b.outputs[0]
         if a.op is not b.op and a.op.key() != b.op.key():
-            return f"{_where(b.output)}: first {a.op!r}, then {b.op!r}"
+            return f"{_where(where)}: first {a.op!r}, then {b.op!r}"
         found = _operands(a.inputs, b.inputs, twins)
         if found is not None:
-            return f"{_where(b.output)}: {b.op.name} is applied to {found}"
-        twins[a.output] = b.output
+            return f"{_where(where)}: {b.op.name} is applied to {found}"
+        for x, y in zip(a.regions, b.regions, strict=True):
+            found = difference(x, y)
+            if found is not None:
+                return f"{_where(where)}, in what it repeats: {found}"
+        twins.update(zip(a.outputs, b.outputs, strict=True))
     found = _operands(first.results, second.results, twins)
     if found is not None or len(first.results) != len(second.results):
         return f"the results: {found or 'their number'}"

@@ -35,11 +35,12 @@ class Value:
     kind : "argument", "state" (the buffer of a tensor), "constant" or "computed".
     buffer : of a state or constant, the array; None otherwise.
     op : name of the op that computes it; empty for what the program is given.
+    position : which of the outputs of its producer it is.
     label : the name of the node it came from, for listings.
     where : (file, line) of the user's code that it came from, where that is known.
     """
 
-    __slots__ = ("buffer", "kind", "label", "op", "producer", "shape", "where")
+    __slots__ = ("buffer", "kind", "label", "op", "position", "producer", "shape", "where")
 
     def __init__(
         self, shape: Shape, kind: str, buffer: Array | None = None, label: str = ""
@@ -50,6 +51,7 @@ class Value:
         self.label = label
         self.where: tuple[str, int] | None = None
         self.op = ""
+        self.position = 0
         self.producer: Instruction | None = None
 
     @property
@@ -72,8 +74,14 @@ class Value:
 
 
 class Instruction:
-    """One op applied to values; it defines `output`.
+    """One op applied to values; it defines `outputs`.
 
+    output : the only one; an instruction with several has no such attribute.
+    regions : programs that it owns, as a loop owns its body. A region sees nothing but its own
+        arguments and constants (what it needs of the program around it is an operand) and writes
+        to no tensor. What the arguments of its regions are is the op's to say.
+    plain : has one output and no regions. Passes leave other instructions as they are, but for
+        their operands.
     rank : when it was recorded, or when the instructions that it stands for were; keeps
         the order of a program that passes take apart close to the order of the user's step.
     simple : whether an emitter has found that no identity of its op applies to these inputs.
@@ -81,7 +89,20 @@ class Instruction:
         copy that placing has inserted.
     """
 
-    __slots__ = ("inputs", "op", "output", "rank", "simple", "source")
+    __slots__ = (
+        "inputs",
+        "op",
+        "output",
+        "outputs",
+        "plain",
+        "rank",
+        "regions",
+        "simple",
+        "source",
+    )
+
+    output: Value
+    outputs: tuple[Value, ...]
 
     def __init__(
         self,
@@ -89,21 +110,48 @@ class Instruction:
         inputs: Sequence[Value],
         label: str = "",
         rank: int = 0,
-        shape: Shape | None = None,  # of the output, if it is known
+        shape: Any = None,  # of the output, if it is known; of several a tuple
+        regions: tuple[Program, ...] = (),
     ) -> None:
         self.op = op
         self.inputs = tuple(inputs)
         self.rank = rank
         self.simple = False
         self.source: Instruction | None = None
+        self.regions = regions
+        self.plain = not (regions or op.op.several)
         if shape is None:
-            shape = op.shape(*[x.shape for x in inputs])
-        self.output = Value(shape, "computed", None, label)
-        self.output.op = op.name
-        self.output.producer = self
+            shape = self.promised()
+        if op.op.several:
+            self.outputs = tuple([self._defined(s, "", i) for i, s in enumerate(shape)])
+        else:
+            self.output = self._defined(shape, label, 0)
+            self.outputs = (self.output,)
+
+    def _defined(self, shape: Shape, label: str, position: int) -> Value:
+        value = Value(shape, "computed", None, label)
+        value.op = self.op.name
+        value.position = position
+        value.producer = self
+        return value
+
+    def promised(self) -> Any:
+        """What the op's rule says of the shape of the output, or of each of several.
+
+        Raises ShapeError if the operands do not fit.
+        """
+        shapes = [x.shape for x in self.inputs]
+        if self.regions:
+            return self.op.op.shape(*shapes, regions=self.regions, **self.op.attributes)
+        return self.op.shape(*shapes)
+
+    @property
+    def shape(self) -> Any:
+        """The shape of the output; of several a tuple."""
+        return tuple([z.shape for z in self.outputs]) if self.op.op.several else self.output.shape
 
     def __repr__(self) -> str:
-        return f"<{self.op} of {len(self.inputs)} -> {self.output.shape}>"
+        return f"<{self.op} of {len(self.inputs)} -> {self.shape}>"
 
 
 _rank = operator.attrgetter("rank")
@@ -151,11 +199,12 @@ class Program:
         new: dict[Value, Value] = {}
         instructions = []
         for old in self.instructions:
-            value = old.output
             inputs = [new.get(x, x) for x in old.inputs]
-            instruction = Instruction(old.op, inputs, value.label, old.rank, value.shape)
-            instruction.output.where = value.where
-            new[value] = instruction.output
+            regions = tuple([region.copy() for region in old.regions])
+            instruction = Instruction(old.op, inputs, "", old.rank, old.shape, regions)
+            for z, z_old in zip(instruction.outputs, old.outputs, strict=True):
+                z.label, z.where = z_old.label, z_old.where
+                new[z_old] = z
             instructions.append(instruction)
         return self.replaced(instructions, new)
 
@@ -168,7 +217,7 @@ class Program:
         needed = set(self.outputs)
         order: list[Instruction] = []
         for instruction in reversed(self.instructions):
-            if instruction.output in needed:
+            if not needed.isdisjoint(instruction.outputs):
                 needed.update(instruction.inputs)
                 order.append(instruction)
         order.reverse()
@@ -224,3 +273,12 @@ class Builder:
         instruction = Instruction(like.op, inputs, "", len(self.instructions), like.output.shape)
         self.instructions.append(instruction)
         return instruction.output
+
+    def emit_several(
+        self, op: BoundOp, inputs: Sequence[Value], regions: tuple[Program, ...] = ()
+    ) -> tuple[Value, ...]:
+        """Append one instruction and return all that it defines."""
+        rank = len(self.instructions) if self.rank is None else self.rank
+        instruction = Instruction(op, inputs, "", rank, None, regions)
+        self.instructions.append(instruction)
+        return instruction.outputs

@@ -32,7 +32,7 @@ def program_dot(recording: Recording) -> str:
     for number, meaning in enumerate(code.meanings):
         for source in meaning.sources:
             if source is not None:
-                made_by[source.output] = number
+                made_by.update(dict.fromkeys(source.outputs, number))
     lines = [_HEAD]
     given: dict[Value, str] = {}
     arrows: Counter[tuple[str, str]] = Counter()

@@ -25,8 +25,8 @@ class Home(Protocol):
     def check_running(self, value: Recorded) -> None:
         """Raise RecordingError if `value` is used when and where it means nothing."""
 
-    def apply(self, op: BoundOp, inputs: Sequence[Any]) -> Recorded:
-        """Write down one instruction."""
+    def apply(self, op: BoundOp, inputs: Sequence[Any]) -> Any:
+        """Write down one instruction; returns its output, or a tuple of several."""
 
 
 class NoNumbersError(RecordingError):
@@ -72,12 +72,18 @@ class Recorded(Operators):
         """What it is, for error messages."""
         return f"the recorded value {self._value.label or self._value.op!r} of {self._recorder}"
 
-    def __autodiff_apply__(self, op: BoundOp, inputs: Sequence[Any]) -> Recorded:
+    def __autodiff_apply__(self, op: BoundOp, inputs: Sequence[Any]) -> Any:
         self._recorder.check_running(self)
         result = self._recorder.apply(op, inputs)
-        if result._value.where is None and not self._recorder.deriving:
-            result._value.where = user_line()
+        if not self._recorder.deriving:
+            self._note_line(result if type(result) is tuple else (result,))
         return result
+
+    def _note_line(self, results: Sequence[Recorded]) -> None:
+        if results[0]._value.where is None:
+            where = user_line()
+            for output in results:
+                output._value.where = where
 
     def __repr__(self) -> str:
         return f"<recorded value {self._value.label or self._value.op!r} {self.shape}>"

@@ -15,13 +15,13 @@ from typing import Any
 from autodiff.array import Array, Shape, as_float64
 from autodiff.errors import RecordingError, ShapeError
 from autodiff.graph.observer import current_observer
-from autodiff.op import OPS, BoundOp, Op
+from autodiff.op import OPS, OUTPUT_OF, BoundOp, Op
 from autodiff.ops.rules import input_gradients
 from autodiff.program.code.kinds import has_own_kind
 from autodiff.program.derivation import Derivation
 from autodiff.program.fused import FUSED, slope
 from autodiff.program.ir import Builder, Value
-from autodiff.program.opaque import gradient_of, opaque, read_by
+from autodiff.program.opaque import gradient_of, opaque
 from autodiff.program.recorded import MissingAttributeError, NoNumbersError, Recorded
 from autodiff.program.repeating import Repeatable, Repeating
 from autodiff.refusal import refusal
@@ -99,8 +99,10 @@ class Recorder:
             return x
         return self.constant(as_float64(x, what))
 
-    def apply(self, op: BoundOp, inputs: Sequence[Any]) -> Recorded:
+    def apply(self, op: BoundOp, inputs: Sequence[Any]) -> Any:
         """Write down one instruction, of recorded values and numbers.
+
+        Returns a recorded value, or a tuple of those of several outputs.
 
         Raises
         ------
@@ -118,25 +120,42 @@ class Recorder:
             named = {op.op.input_name(i): x for i, x in enumerate(operands)}
             raise refusal(ShapeError, str(error), **named) from None
 
-    def record(self, op: BoundOp, operands: Sequence[Recorded]) -> Recorded:
+    def record(self, op: BoundOp, operands: Sequence[Recorded]) -> Any:
         """Write down one instruction; of an op without a kernel those that it is composed of.
 
         If its rule needs numbers, the program will call it back.
         """
         if not has_kernel(op.op) and FUSED.get(op.name) is not op.op:
             return self._composed(op, operands)
-        return Recorded(self, self.builder.emit(op, [x._value for x in operands]))
+        return self._emitted(op, operands)
 
-    def _composed(self, op: BoundOp, operands: Sequence[Recorded]) -> Recorded:
+    def _emitted(self, op: BoundOp, operands: Sequence[Recorded]) -> Any:
+        """One instruction, as it is."""
+        inputs = [x._value for x in operands]
+        if op.op.several:
+            return tuple([Recorded(self, z) for z in self.builder.emit_several(op, inputs)])
+        return Recorded(self, self.builder.emit(op, inputs))
+
+    def _composed(self, op: BoundOp, operands: Sequence[Recorded]) -> Any:
         """The ops of the table that the forward rule of `op` applies."""
-        shape = op.shape(*[x.shape for x in operands])
-        what = f"{op.name}: the result of its rule"
-        composed = self._composing(lambda: [self.recorded(op.forward(operands), what)])
+        promised = op.shape(*[x.shape for x in operands])
+        composed = self._composing(lambda: self._results(op, op.forward(operands)))
         if composed is None:
-            called = opaque(op.op).bound_to(op.attributes)
-            return Recorded(self, self.builder.emit(called, [x._value for x in operands]))
-        (found,) = composed
-        assert found is not None
+            return self._emitted(opaque(op.op).bound_to(op.attributes), operands)
+        shapes = promised if op.op.several else (promised,)
+        found = [self._promised(op, *pair) for pair in zip(composed, shapes, strict=True)]
+        return tuple(found) if op.op.several else found[0]
+
+    def _results(self, op: BoundOp, value: Any) -> list[Recorded | None]:
+        """What a forward rule gives, as a list of values."""
+        names = op.op.outputs
+        values = value if op.op.several else (value,)
+        if not isinstance(values, tuple | list) or len(values) != len(names):
+            raise TypeError(f"{op.name}: its rule must return a tuple of {', '.join(names)}")
+        return [self.recorded(x, f"{op.name}: the result of its rule") for x in values]
+
+    def _promised(self, op: BoundOp, found: Any, shape: Shape) -> Any:
+        """What a rule gives, if it has the shape that was said."""
         if found.shape != shape:
             raise refusal(
                 ShapeError,
@@ -146,8 +165,10 @@ class Recorder:
 
     # ---- the back end -----------------------------------------------------------------
 
-    def forward(self, op: BoundOp, inputs: Sequence[Any]) -> Recorded:
-        """One instruction."""
+    def forward(self, op: BoundOp, inputs: Sequence[Any]) -> Any:
+        """One instruction; none for an output of one that has several."""
+        if op.op is OUTPUT_OF:
+            return op.forward(inputs)
         return self.record(op, [self.recorded(x) for x in inputs])
 
     def backward(
@@ -159,21 +180,39 @@ class Recorder:
         needed: Sequence[bool],
     ) -> list[Any]:
         """The instructions of the backward rules."""
-        operands = [self.recorded(x)._value for x in (gradient, output, *inputs)]
-        key = op, tuple(needed), *[x.shape for x in operands]
+        sent: tuple[bool, ...] = (True,)
+        if op.op is OUTPUT_OF:
+            return input_gradients(op, gradient, output, inputs, needed)
+        if op.op.several:
+            sent = tuple([g is not None for g in gradient])
+            given = [*[g for g in gradient if g is not None], *output, *inputs]
+        else:
+            given = [gradient, output, *inputs]
+        operands = [self.recorded(x)._value for x in given]
+        key = op, tuple(needed), sent, *[x.shape for x in operands]
         derivation = self._derivations.get(key)
         if derivation is None:
-            derivation = self._derivations[key] = self._derive(op, operands, needed)
+            derivation = self._derivations[key] = self._derive(op, operands, sent, needed)
         gradients = derivation.applied(self.builder, operands)
         return [None if g is None else Recorded(self, g) for g in gradients]
 
-    def _derive(self, op: BoundOp, operands: Sequence[Value], needed: Sequence[bool]) -> Derivation:
-        """Apply the rules to values that stand for these operands and all of their shapes."""
+    def _derive(
+        self,
+        op: BoundOp,
+        operands: Sequence[Value],
+        sent: tuple[bool, ...],
+        needed: Sequence[bool],
+    ) -> Derivation:
+        """Apply the rules to values that stand for these operands and all of their shapes.
+
+        sent : which outputs have gradients among the operands, which begin with those.
+        """
         given = [_like(x) for x in operands]
         outer, self.builder = self.builder, Builder(self.builder)
         self.deriving = True
         try:
-            found = self._gradients(op, [Recorded(self, x) for x in given], needed)
+            known = [Recorded(self, x) for x in given]
+            found = self._gradients(op, known, sent, needed)
             results = [None if g is None else self.recorded(g)._value for g in found]
             return Derivation(given, self.builder.instructions, results)
         finally:
@@ -181,37 +220,50 @@ class Recorder:
             self.builder = outer
 
     def _gradients(
-        self, op: BoundOp, operands: Sequence[Recorded], needed: Sequence[bool]
+        self,
+        op: BoundOp,
+        operands: Sequence[Recorded],
+        sent: tuple[bool, ...],
+        needed: Sequence[bool],
     ) -> list[Any]:
-        g, z, *xs = operands
-        fused = slope(op.op) if has_kernel(op.op) else None  # whose line in C has the slope too
+        n, m = sum(sent), sum(sent) + len(sent)
+        if op.op.several:
+            come = iter(operands[:n])
+            g: Any = tuple([next(come) if s else None for s in sent])
+            z: Any = tuple(operands[n:m])
+        else:
+            g, z = operands[:2]
+        xs = operands[m:]
+        if not has_kernel(op.op):
+            return self._composed_gradients(op, g, z, xs, needed)
+        fused = slope(op.op)  # whose line in C has the slope too
         if fused is not None and needed[0]:
             slope_op, names = fused
             return [self.record(slope_op.bind(), [g, z if names == "gz" else xs[0]])]
-        if has_kernel(op.op):
-            return input_gradients(op, g, z, xs, needed)
-        return self._composed_gradients(op, operands, needed)
+        return input_gradients(op, g, z, xs, needed)
 
     def _composed_gradients(
-        self, op: BoundOp, operands: Sequence[Recorded], needed: Sequence[bool]
+        self, op: BoundOp, g: Any, z: Any, xs: Sequence[Recorded], needed: Sequence[bool]
     ) -> list[Any]:
         """What the rules apply; if one needs numbers, each by itself, or called back."""
-        g, z, *xs = operands
+        found: list[Any] = [None] * len(xs)
+        if not any(needed):
+            return found
 
         def compose() -> list[Recorded | None]:
-            found = input_gradients(op, g, z, xs, needed)
-            return [None if x is None else self.recorded(x) for x in found]
+            gradients = input_gradients(op, g, z, xs, needed)
+            return [None if x is None else self.recorded(x) for x in gradients]
 
-        found = self._composing(compose)
-        if found is None and sum(needed) == 1:
-            position = list(needed).index(True)
-            called = gradient_of(op, position, [x.shape for x in xs])
-            read = [x._value for x in read_by(op.op, g, z, xs)]
-            found = [None] * len(xs)
-            found[position] = Recorded(self, self.builder.emit(called, read))
-        if found is None:
-            alone = [[wanted and i == k for k in range(len(xs))] for i, wanted in enumerate(needed)]
-            found = [self._composed_gradients(op, operands, n)[i] for i, n in enumerate(alone)]
+        composed = self._composing(compose)
+        if composed is not None:
+            return composed
+        for position, wanted in enumerate(needed):
+            if wanted and sum(needed) > 1:
+                alone = [i == position for i in range(len(xs))]
+                found[position] = self._composed_gradients(op, g, z, xs, alone)[position]
+            elif wanted and op.op.rule(position) is not None:
+                called, read = gradient_of(op, position, g, z, xs)
+                found[position] = self._emitted(called, read)
         return found
 
     def _composing(self, rule: Callable[[], list[Recorded | None]]) -> list[Recorded | None] | None:

@@ -185,7 +185,7 @@ def _called(code: Code, number: int) -> str:
     (source,) = code.meanings[number].sources
     assert source is not None
     name = getattr(source.op.op, "rule_name", source.op.name)
-    where = source.output.where
+    where = source.outputs[0].where
     return f"in {name}" + ("" if where is None else f", of {where[0]}:{where[1]}")
 
 

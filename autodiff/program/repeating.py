@@ -14,7 +14,7 @@ import numpy as np
 
 from autodiff.array import Array, Shape
 from autodiff.op import BoundOp
-from autodiff.program.ir import Builder, Instruction, Value
+from autodiff.program.ir import Builder, Instruction, Program, Value
 
 __all__ = ["Repeatable", "Repeating"]
 
@@ -64,6 +64,13 @@ class Repeating(Repeatable):
         """The value that the first one emitted here, if it was the same; else one more."""
         like = self._next(op, tuple(inputs))
         return super().emit(op, inputs, label) if like is None else like.output
+
+    def emit_several(
+        self, op: BoundOp, inputs: Sequence[Value], regions: tuple[Program, ...] = ()
+    ) -> tuple[Value, ...]:
+        """As :meth:`emit`; what owns programs is made anew, and compared afterwards."""
+        like = None if regions else self._next(op, tuple(inputs))
+        return super().emit_several(op, inputs, regions) if like is None else like.outputs
 
     def again(self, like: Instruction, inputs: Sequence[Value]) -> Value:
         """An instruction of the op and of the shapes of another, as by :meth:`emit`."""

@@ -21,6 +21,7 @@ from autodiff.graph.memory import room
 from autodiff.graph.node import Tensor
 from autodiff.graph.observer import Observer, escaped, observe
 from autodiff.graph.order import ancestors
+from autodiff.graph.several import is_hub
 from autodiff.graph.state import OutsideReader, State
 from autodiff.graph.waiting import is_unread, unread
 from autodiff.program.handlers import has_handlers, in_handler
@@ -90,13 +91,15 @@ class Watch(Observer):
 
     def forward(self, node: State, value: Any) -> None:
         """Name the value."""
+        if is_hub(node):
+            return  # its outputs have names
         value._value.label = value._value.label or node.name
         value._value.where = value._value.where or node.where
 
     def backward(self, node: State, gradients: Sequence[Any], sums: Mapping[State, Any]) -> None:
         """Name the gradients."""
         for x, g in zip(node.inputs, gradients, strict=True):
-            if g is None:
+            if g is None or type(g) is tuple:  # of an output, which has named its gradient
                 continue
             if not g._value.label:
                 g._value.label = f"d {x.name}"

@@ -7,7 +7,7 @@ import numpy as np
 from autodiff.errors import AutodiffError, VerificationError
 from autodiff.op import OPS
 from autodiff.program.fused import FUSED
-from autodiff.program.ir import Program, Value
+from autodiff.program.ir import Instruction, Program, Value
 
 __all__ = ["verify_program"]
 
@@ -20,7 +20,8 @@ def verify_program(program: Program) -> None:
     VerificationError
         If a value is used before it is defined, or defined twice; has another shape than its
         op's rule says; if an op is unknown; if an argument, state or constant is not what
-        it must be; if a tensor is written twice, or with a value of another shape.
+        it must be; if a tensor is written twice, or with a value of another shape; if a region
+        sees more than its own arguments and constants, writes, or is no well-formed program.
     """
     defined: set[Value] = set()
     for x in program.arguments:
@@ -29,7 +30,7 @@ def verify_program(program: Program) -> None:
         defined.add(x)
     for number, instruction in enumerate(program.instructions):
         where = f"instruction {number}, {instruction!r}"
-        op, output = instruction.op, instruction.output
+        op, outputs = instruction.op, instruction.outputs
         if op.op is not (OPS.get(op.name) or FUSED.get(op.name)):
             raise VerificationError(f"{where}: there is no op {op.name!r}")
         if not op.op.variadic and len(instruction.inputs) != len(op.op.inputs):
@@ -37,15 +38,22 @@ def verify_program(program: Program) -> None:
         for x in instruction.inputs:
             if x not in defined and not _is_given(x):
                 raise VerificationError(f"{where}: {x!r} is used before it is defined")
-        if output in defined or output.producer is not instruction or output.kind != "computed":
-            raise VerificationError(f"{where}: {output!r} is defined twice, or is not its output")
+        if len(outputs) != len(op.op.outputs) or len(instruction.regions) != op.op.n_regions:
+            raise VerificationError(f"{where}: {op.name} has not so many outputs or regions")
+        _verify_regions(instruction, where)
+        for position, output in enumerate(outputs):
+            mine = output.producer is instruction and output.position == position
+            if output in defined or not mine or output.kind != "computed":
+                raise VerificationError(
+                    f"{where}: {output!r} is defined twice, or is not its output"
+                )
+            defined.add(output)
         try:
-            shape = op.shape(*[x.shape for x in instruction.inputs])
+            shape = instruction.promised()
         except (AutodiffError, IndexError, TypeError, ValueError) as error:
             raise VerificationError(f"{where}: {error}") from error
-        if shape != output.shape:
-            raise VerificationError(f"{where}: {output!r} must have shape {shape}")
-        defined.add(output)
+        if shape != instruction.shape:
+            raise VerificationError(f"{where}: {outputs!r} must have shape {shape}")
     for x in program.outputs:
         if x not in defined and not _is_given(x):
             raise VerificationError(f"the output {x!r} is never defined")
@@ -56,6 +64,18 @@ def verify_program(program: Program) -> None:
         if state.shape != value.shape or id(state.buffer) in written:
             raise VerificationError(f"{state!r} is assigned twice, or {value!r} does not fit")
         written.add(id(state.buffer))
+
+
+def _verify_regions(instruction: Instruction, where: str) -> None:
+    for number, region in enumerate(instruction.regions):
+        what = f"{where}: region {number}"
+        used = [x for i in region.instructions for x in i.inputs] + region.outputs
+        if region.writes or any(x.kind == "state" for x in used):
+            raise VerificationError(f"{what} must leave tensors alone")
+        try:
+            verify_program(region)
+        except VerificationError as error:
+            raise VerificationError(f"{what}: {error}") from error
 
 
 def _is_given(x: Value) -> bool:

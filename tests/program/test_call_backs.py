@@ -166,6 +166,40 @@ def test_any_number_of_inputs(rng: np.random.Generator) -> None:
     check(same, (np.arange(3.0),), variants=ON_AND_OFF)
 
 
+def test_several_outputs(rng: np.random.Generator) -> None:
+    """All of the gradients that come, and zeros for those that do not."""
+
+    @declare(
+        shape=lambda x: (x, (x[0],)),
+        outputs=("vectors", "values"),
+        backward=lambda gs, zs, x: (
+            np.asarray(zs[0]) @ np.diag(gs[1]) @ np.asarray(zs[0]).T + 0.0 * np.asarray(gs[0])
+        ),
+        reads="vectors",
+        examples=[Example((Sample((3, 3)),))],
+    )
+    def own(x: Any) -> Any:
+        """The eigenvectors and eigenvalues of a symmetric matrix."""
+        values, vectors = np.linalg.eigh(np.asarray(x))
+        return vectors, values
+
+    def build() -> tuple[Callable[..., Any], list[Tensor]]:
+        w = Tensor(np.diag([1.0, 2.0, 4.0]) + 0.1)
+
+        def step(x: Any) -> Any:
+            vectors, values = own(w * x)
+            vectors.forward()
+            (values * values).sum().backward()
+            w.assign(w.value - 0.01 * w.gradient)
+            return vectors, values
+
+        return step, [w]
+
+    recording = check(build, (1.5,), (2.0,))
+    found = [i for i in recording.code.instructions if isinstance(i, CallBack)]
+    assert [len(i.outputs) for i in found] == [2, 1]
+
+
 def test_rules_that_give_numbers_of_other_kinds() -> None:
     """Whole numbers, strided and read-only arrays, the operand itself."""
     for rule in (
@@ -269,19 +303,19 @@ def test_words_have_the_number_of_the_function() -> None:
 def test_a_function_that_is_not_there_is_refused(number: int) -> None:
     core = pytest.importorskip("autodiff._core")
     given = Given(Operand(1, 0), (3,))
-    made = CallBack("_own_call", number, (given,), Operand(0, 0), (3,))
+    made = CallBack("_own_call", number, (given,), (given._replace(place=Operand(0, 0)),))
     words = to_words(Code(8, [(3,)], [np.zeros(1)], [made], [""], []))
     with pytest.raises(core.LoadError, match="no function of this number"):
-        core.Program(words, [np.zeros(1)], [lambda inputs: inputs[0]])
+        core.Program(words, [np.zeros(1)], [list])
 
 
 def test_the_loader_checks_shapes_and_overlaps() -> None:
     core = pytest.importorskip("autodiff._core")
 
-    def load(inputs: Any, z: Operand, shape: Any) -> Any:
-        made = CallBack("_own_call", 0, inputs, z, shape)
+    def load(inputs: Any, z: Operand, shape: Any, n: int = 1) -> Any:
+        made = CallBack("_own_call", 0, inputs, tuple(Given(z, shape) for _ in range(n)))
         words = to_words(Code(8, [(3,)], [np.zeros(1)], [made], [""], []))
-        return core.Program(words, [np.zeros(1)], [lambda inputs: np.zeros(shape)])
+        return core.Program(words, [np.zeros(1)], [list])
 
     x = Given(Operand(1, 0), (3,))
     load((x,), Operand(0, 0), (8,))
@@ -295,6 +329,8 @@ def test_the_loader_checks_shapes_and_overlaps() -> None:
     ]:
         with pytest.raises(core.LoadError, match=why):
             load(inputs, z, shape)
+    with pytest.raises(core.LoadError, match="overlaps"):
+        load((x,), Operand(0, 0), (3,), 2)
 
 
 def test_faults_in_the_code_are_found() -> None:
@@ -318,11 +354,12 @@ def test_faults_in_the_code_are_found() -> None:
             {"function": 1 - made.function},
             {"function": -1},
             {"function": 2},
-            {"shape": (1, 3)},
+            {"outputs": (made.outputs[0]._replace(shape=(1, 3)),)},
+            {"outputs": made.outputs * 2},
             {"inputs": (first._replace(shape=(1, 3)), *made.inputs[1:])},
             {"inputs": (moved, *made.inputs[1:])},
             {"inputs": made.inputs[1:]},
-            {"z": first.place},
+            {"outputs": (made.outputs[0]._replace(place=first.place),)},
         ):
             instructions = list(code.instructions)
             instructions[number] = dataclasses.replace(made, **fields)

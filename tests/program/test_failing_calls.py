@@ -19,7 +19,7 @@ from autodiff.errors import DTypeError, GradientError, ShapeError
 from autodiff.graph.clock import settle
 from autodiff.program.code.flat import Code
 from autodiff.program.code.kind import Operand
-from autodiff.program.code.kinds.call_back import CallBack
+from autodiff.program.code.kinds.call_back import CallBack, Given
 from autodiff.program.code.words import to_words
 
 
@@ -192,10 +192,10 @@ def test_results_that_are_none(rule: Any, error: type[Exception], match: str) ->
 
 def test_what_a_function_of_the_loader_gives_is_checked() -> None:
     core = pytest.importorskip("autodiff._core")
-    made = CallBack("_own_call", 0, (), Operand(0, 0), (3,))
+    made = CallBack("_own_call", 0, (), (Given(Operand(0, 0), (3,)),))
     words = to_words(Code(8, [], [np.zeros(1)], [made], [""], []))
-    for wrong in (None, 1.0, np.zeros(2), np.zeros((3, 1)), np.zeros(3, np.float32),
-                  np.zeros(6)[::2]):  # fmt: skip
+    for wrong in (None, 1.0, np.zeros(3), [], [np.zeros(3)] * 2, [1.0], [np.zeros(2)],
+                  [np.zeros((3, 1))], [np.zeros(3, np.float32)], [np.zeros(6)[::2]]):  # fmt: skip
         program = core.Program(words, [np.zeros(1)], [lambda _, wrong=wrong: wrong])
         with pytest.raises(core.InstructionError) as caught:
             program.run()

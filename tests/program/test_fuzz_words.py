@@ -81,21 +81,21 @@ OTHERS = [
     Rows("softmax", 3, 4, at(ARGUMENT), at(ARENA, 20)),
     Take(3, 4, 2, at(ARGUMENT), at(FIXED, 8), at(ARENA, 30)),
     ScatterRows(6, 2, 3, at(ARGUMENT), at(FIXED, 8), at(BUFFER, 11)),
-    CallBack("_own_call", 1, (Given(at(ARGUMENT), (4, 3)), Given(at(NUMBER), ())), at(BUFFER, 3),
-             (2, 5)),
-    CallBack("_own_gradient_0", 0, (Given(at(ARENA, 40), (7,)),), at(ARENA, 50), (3,)),
+    CallBack("_own_call", 1, (Given(at(ARGUMENT), (4, 3)), Given(at(NUMBER), ())),
+             (Given(at(BUFFER, 3), (2, 5)), Given(at(ARENA, 60), (2, 1)))),
+    CallBack("_own_gradient_0", 0, (Given(at(ARENA, 40), (7,)),), (Given(at(ARENA, 50), (3,)),)),
 ]  # fmt: skip
 
 INTERESTING = [0, 1, -1, 2, 3, 5, 8, -2, -3, 63, 64, 512, 4095, 4096, 1 << 16, 1 << 31, 1 << 32,
                (1 << 62) - 1, 1 << 62, (1 << 63) - 1, -(1 << 63), -(1 << 63) + 1]  # fmt: skip
 
 
-def ones_of(shape: tuple[int, ...]) -> Callable[[Sequence[np.ndarray]], np.ndarray]:
+def sums_of(*shapes: tuple[int, ...]) -> Callable[[Sequence[np.ndarray]], list[np.ndarray]]:
     """A function that reads all that it is given."""
-    return lambda inputs: np.full(shape, sum(float(np.sum(x)) for x in inputs))
+    return lambda inputs: [np.full(s, sum(float(np.sum(x)) for x in inputs)) for s in shapes]
 
 
-FUNCTIONS = [ones_of((3,)), ones_of((2, 5))]
+FUNCTIONS = [sums_of((3,)), sums_of((2, 5), (2, 1))]
 
 
 def buffers() -> list[np.ndarray]:
@@ -174,7 +174,8 @@ def accesses(i: Any) -> Iterator[Access]:
         assert 0 <= i.function < len(FUNCTIONS)
         for x in i.inputs:
             yield x.place, 0, math.prod(x.shape), False
-        yield i.z, 0, math.prod(i.shape), True
+        for z in i.outputs:
+            yield z.place, 0, math.prod(z.shape), True
     else:
         assert isinstance(i, Take | ScatterRows)
         table, rows = i.n_rows * i.row_size, i.n * i.row_size

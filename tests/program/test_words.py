@@ -40,8 +40,8 @@ EACH = [
     Rows("logsumexp", 4, 5, X, Z),
     Take(3, 2**40, 4, X, Y, Z),
     ScatterRows(3, 2, 4, X, Y, Z),
-    CallBack("_own_call", 2, (Given(X, (3, 0)), Given(Y, ())), Z, (2, 3)),
-    CallBack("_own_gradient_0", 0, (), Z, ()),
+    CallBack("_own_call", 2, (Given(X, (3, 0)), Given(Y, ())), (Given(Z, (2, 3)),)),
+    CallBack("_own_gradient_0", 0, (), (Given(Z, ()), Given(X, (0,)))),
 ]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from autodiff.array import Array, is_float64
 from autodiff.program.code.flat import Code, FailedCall
-from autodiff.program.code.numbers import window
+from autodiff.program.code.numbers import Spaces, window
 
 __all__ = ["Emulator"]
 
@@ -66,10 +66,11 @@ class Emulator:
         """Run the code once; the results are fresh."""
         spaces = [self.arena, *(np.asarray(a).reshape(-1) for a in arguments)]
         spaces += [b.reshape(-1) for b in self.code.buffers]
+        spaces = Spaces(spaces, self.code.functions)
         with np.errstate(all="ignore"):
             for number, instruction in enumerate(self.code.instructions):
                 try:
-                    instruction.emulate_calling(spaces, self.code.functions)
+                    instruction.emulate(spaces)
                 except FailedCall as error:
                     error.instruction = number
                     raise

@@ -59,6 +59,8 @@ class Kind:
     A subclass is decorated with :func:`instruction_kind`. Its fields are ``int``, ``bool``,
     ``float``, ``str``, ``Operand``, ``Operand | None``, tuples of any length of these, and records
     (named tuples) of all of them: :mod:`autodiff.program.code.words` encodes them by annotation.
+    A kind that owns code, as a loop owns its body, has it in a field ``regions``, of type
+    ``tuple[Region, ...]`` (:class:`autodiff.program.code.flat.Region`).
 
     name : what it is called in words, in C and in listings.
     ops : names of the ops that it carries out.
@@ -121,10 +123,6 @@ class Kind:
     def emulate(self, spaces: Sequence[Array]) -> None:
         """Execute it with NumPy."""
         raise NotImplementedError
-
-    def emulate_calling(self, spaces: Sequence[Array], functions: Sequence[Any]) -> None:
-        """The same; functions : of the code, for kinds that call them."""
-        self.emulate(spaces)
 
     def error(self, numbers: Sequence[float]) -> AutodiffError:
         """What a fault means, by the numbers that C reports; the caller says where it was."""

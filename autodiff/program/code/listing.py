@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from autodiff.program.code.flat import Code, Operand
+from autodiff.program.code.flat import Code, Operand, region_code, regions_of
 from autodiff.program.ir import Program
 from autodiff.program.recording import Recording
 
@@ -22,7 +22,9 @@ def listing(recording: Recording) -> str:
         f"{8 * code.arena_size:11,} bytes of arena",
         "",
     ]
-    lines += [f"{i:5}  {line}" for i, line in enumerate(instruction_lines(code))]
+    for i, text in enumerate(instruction_lines(code)):
+        first, *owned = text.split("\n")
+        lines += [f"{i:5}  {first}", *[f"       {line}" for line in owned]]
     return "\n".join(lines)
 
 
@@ -31,16 +33,25 @@ def _kernel_calls(program: Program) -> int:
 
 
 def _bytes(program: Program) -> int:
-    return sum(8 * i.output.size for i in program.instructions if not i.op.op.view)
+    computed = [i.outputs for i in program.instructions if not i.op.op.view]
+    return sum(8 * z.size for outputs in computed for z in outputs)
 
 
 def instruction_lines(code: Code) -> list[str]:
-    """One line for each instruction of the code."""
+    """One text for each instruction of the code; below it, the lines of the code that it owns."""
     place = functools.partial(_place, code)
-    return [
-        f"{instruction.text(place)}{'  # ' + label if label else ''}"
-        for instruction, label in zip(code.instructions, code.labels, strict=True)
-    ]
+    texts = []
+    for instruction, label, meaning in zip(
+        code.instructions, code.labels, code.meanings, strict=True
+    ):
+        lines = [f"{instruction.text(place)}{'  # ' + label if label else ''}"]
+        for region, lowered in zip(regions_of(instruction), meaning.regions, strict=True):
+            inner = region_code(region, lowered, code)
+            results = [_place(inner, where) for where, _ in inner.results]
+            owned = [*instruction_lines(inner), f"gives {', '.join(results)}"]
+            lines += [f"    {line}" for text in owned for line in text.split("\n")]
+        texts.append("\n".join(lines))
+    return texts
 
 
 def _place(code: Code, operand: Operand) -> str:

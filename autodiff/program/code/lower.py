@@ -6,11 +6,15 @@ kinds decide (:mod:`autodiff.program.code.kinds`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from autodiff.errors import RecordingError
 from autodiff.program.code.flat import Code
 from autodiff.program.code.kinds import kind_of
 from autodiff.program.code.lowering import Lowering
 from autodiff.program.ir import Program, Value
+from autodiff.program.opaque import Function
 from autodiff.program.plan.arena import plan
 from autodiff.program.plan.layout import Layout
 from autodiff.program.plan.place import Placement, base_of, origin_of, place
@@ -20,7 +24,12 @@ __all__ = ["lower"]
 
 
 def lower(
-    program: Program, *, fuse: bool = True, in_place: bool = True, reuse: bool = True
+    program: Program,
+    *,
+    fuse: bool = True,
+    in_place: bool = True,
+    reuse: bool = True,
+    functions: Any = None,
 ) -> Code:
     """Place, schedule and flatten a program.
 
@@ -29,7 +38,9 @@ def lower(
     fuse : gather elementwise ops in maps.
     in_place : compute what a tensor is assigned in its buffer.
     reuse : let values that live at different times share memory.
+    functions : list of those of the code around this program, if there is some.
     """
+    functions = [] if functions is None else functions
     buffered: set[Value] = set()
     while True:
         placement = place(program, in_place=in_place, buffered=buffered)
@@ -38,15 +49,25 @@ def lower(
             break
         assert not stuck <= buffered  # a copy waits for nothing but its value
         buffered |= stuck
-    return _flatten(placement, stages, reuse)
+
+    def lower_region(region: Program, functions: list[Function]) -> Code:
+        return lower(region, fuse=fuse, in_place=in_place, reuse=reuse, functions=functions)
+
+    return _flatten(placement, stages, reuse, lower_region, functions)
 
 
-def _flatten(placement: Placement, stages: list[Stage], reuse: bool) -> Code:
+def _flatten(
+    placement: Placement,
+    stages: list[Stage],
+    reuse: bool,
+    lower_region: Callable[[Program, list[Function]], Code],
+    functions: list[Function],
+) -> Code:
     program, layouts = placement.program, placement.layouts
     lives = _Lives(placement, stages)
     storages = {id(s): s for s in (layouts[v].storage for v in lives.kept) if s.in_arena}
     shapes = [x.shape for x in program.arguments]
-    lowering = Lowering(shapes, layouts, lives.kept, lives.origins)
+    lowering = Lowering(shapes, layouts, lives.kept, lives.origins, lower_region, functions)
     lowering.code.arena_size = plan(storages.values(), reuse=reuse)
     for stage in stages:
         op = stage.members[0].op
@@ -73,7 +94,12 @@ class _Lives:
         self.layouts = placement.layouts
         self.kept: dict[Value, None] = dict.fromkeys(placement.parts)
         self.origins: dict[Value, Value] = {}
-        made_in = {i.output: number for number, stage in enumerate(stages) for i in stage.members}
+        made_in = {
+            z: number
+            for number, stage in enumerate(stages)
+            for i in stage.members
+            for z in i.outputs
+        }
         for number, stage in enumerate(stages):
             is_map = stage.is_map
             for instruction in stage.members:
@@ -81,7 +107,7 @@ class _Lives:
                     if not is_map or made_in.get(self._origin(x)) != number:
                         self._touch(x, number)
                 if not is_map:
-                    self.kept[instruction.output] = None
+                    self.kept.update(dict.fromkeys(instruction.outputs))
         for v in placement.program.outputs:
             self._touch(v, len(stages))
         for value, number in made_in.items():

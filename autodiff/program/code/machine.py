@@ -9,16 +9,16 @@ Rows of few tags are bytes: comparing and moving those takes a tenth of the time
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn, TypeAlias
 
 import numpy as np
 
 from autodiff.array import Shape
 from autodiff.errors import VerificationError
-from autodiff.program.code.flat import Code, Operand
+from autodiff.program.code.flat import Code, Operand, Region, region_code, regions_of
 from autodiff.program.code.tags import FEW, NOTHING, Memory, Row, TaggedValues, Tags
-from autodiff.program.ir import Instruction, Value
+from autodiff.program.ir import Instruction, Program, Value
 
 __all__ = ["Machine", "same"]
 
@@ -33,11 +33,17 @@ def same(found: Tags, wanted: Tags) -> bool:
 
 
 class Machine:
-    """The memories of a program: arena, arguments and buffers."""
+    """The memories of a program: arena, arguments and buffers.
 
-    def __init__(self, code: Code, tagged: TaggedValues) -> None:
+    verify : proves code that an instruction owns.
+    """
+
+    def __init__(
+        self, code: Code, tagged: TaggedValues, verify: Callable[[Code, Program], None]
+    ) -> None:
         self.code = code
         self.tagged = tagged
+        self._verify = verify
         self.itemsize = tagged.dtype.itemsize
         self.spaces = self._memories()
 
@@ -51,6 +57,7 @@ class Machine:
         spaces = [Memory(arena, True)]
         spaces += [Memory(tagged.of(x).reshape(-1), False) for x in program.arguments]
         assigned = {id(state.buffer) for state, _ in program.writes}
+        owned = self._seen_by_regions()
         for number, buffer in enumerate(code.buffers):
             if number == 0:
                 scalars = [tagged.scalar(float(s)) for s in buffer]
@@ -58,9 +65,16 @@ class Machine:
             elif (leaf := tagged.leaves.get(id(buffer))) is not None:
                 tags = tagged.of(leaf).reshape(-1)
                 spaces.append(Memory(tags, id(buffer) in assigned))
+            elif len(spaces) in owned:  # nothing that the program itself has
+                spaces.append(Memory(np.full(buffer.size, NOTHING, tagged.dtype), False))
             else:
                 self.fail(f"buffer {number} belongs to no value of the program")
         return spaces
+
+    def _seen_by_regions(self) -> set[int]:
+        """The spaces that code which instructions own has for buffers."""
+        regions = [region for i in self.code.instructions for region in regions_of(i)]
+        return {space for region in regions for space in region.buffers}
 
     def fail(self, message: str) -> NoReturn:
         """The code does not do what it must."""
@@ -72,6 +86,16 @@ class Machine:
         if source is None or source.op.name not in names:
             self.fail(f"it must be {source!r}")
         return source
+
+    def check_region(self, region: Region, program: Program, lowered: Code) -> None:
+        """Code that an instruction owns must compute `program`.
+
+        lowered : of the instruction's meaning, which has one for each region.
+        """
+        try:
+            self._verify(region_code(region, lowered, self.code), program)
+        except VerificationError as error:
+            self.fail(f"in what it owns, {error}")
 
     # ---- windows ----------------------------------------------------------------------
 
@@ -176,14 +200,19 @@ class Machine:
             self.fail(f"it writes more than once to the same place, at {place}")
 
     def from_to(
-        self, source: Instruction, operands: Iterable[tuple[Operand, str]], z: Operand
+        self, source: Instruction, operands: Iterable[tuple[Operand, str]], *places: Operand
     ) -> None:
-        """An op of contiguous operands (and what they are called) with a contiguous output."""
+        """An op of contiguous operands (and what they are called) with contiguous outputs."""
         reads = []
-        self.begin_write(z)
+        for z in places:
+            self.begin_write(z)
         for (place, what), value in zip(operands, source.inputs, strict=True):
             window = self.window(place, value.shape)
             if not self.is_whole(place, value):
                 self.expect(window, self.tagged.of(value), what)
             reads.append(window)
-        self.write(z, None, self.tagged.of(source.output), *reads)
+        wanted = [(z, self.tagged.of(x)) for z, x in zip(places, source.outputs, strict=True)]
+        for z, tags in wanted:
+            self.write(z, None, tags, *reads)
+        for z, tags in wanted if len(wanted) > 1 else ():
+            self.expect(self.window(z, tags.shape), tags, "an output that no other overlaps")

@@ -43,7 +43,8 @@ class TaggedValues:
         for instruction in program.instructions:
             self._give(instruction.inputs)
             if not instruction.op.op.moves:
-                self._own(instruction.output)
+                for z in instruction.outputs:
+                    self._own(z)
         self._give(program.outputs)
         self._give(state for state, _ in program.writes)
         self.dtype = np.dtype(np.int32 if self.count < 2**30 else np.int64)
@@ -113,7 +114,9 @@ class TaggedValues:
     def _move(self, value: Value, inputs: list[Tags]) -> Tags:
         """The op's own rule, applied to tags: it computes nothing."""
         assert value.producer is not None
-        return np.asarray(value.producer.op.forward(inputs)).astype(self.dtype, copy=False)
+        op = value.producer.op
+        moved = op.forward(inputs)[value.position] if op.op.several else op.forward(inputs)
+        return np.asarray(moved).astype(self.dtype, copy=False)
 
     def row(self, tags: Tags) -> Row:
         """An array of tags, row by row."""

@@ -38,7 +38,7 @@ def verify_code(code: Code, program: Program) -> None:
         If it does not. The message names the instruction, the value that it must find, and
         what it finds in its place.
     """
-    machine = Machine(code, TaggedValues(program))
+    machine = Machine(code, TaggedValues(program), verify_code)
     for number, (instruction, meaning) in enumerate(
         zip(code.instructions, code.meanings, strict=True)
     ):
@@ -79,7 +79,9 @@ def _check_end(machine: Machine) -> None:
             machine.fail(f"{state!r} is never assigned {value!r}")
     for key, number in numbers.items():
         memory = machine.spaces[1 + len(code.arguments) + number]
-        leaf = tagged.leaves[key]
+        leaf = tagged.leaves.get(key)
+        if leaf is None:  # of a region, and nobody else's
+            continue
         value = final.get(key, leaf)
         if not memory.fresh or key in final:
             machine.expect(memory.tags, tagged.of(value).reshape(-1), f"tensor {leaf.label!r}")

@@ -6,7 +6,8 @@ with the number of its kind's name and of the words that follow; the results.
 
 A field is encoded by its annotation: a number is one word (a float by its bits), a name its
 number in the table, an operand two words (space -1: None), a tuple its length and then its items, a
-record its fields in order.
+record its fields in order. Code that an instruction owns is written as the whole is, from the size
+of the arena on; but after the number of its buffers comes, for each, its space around.
 
 Functions that instructions call travel beside the words, too, and the words have their numbers.
 They are Python's: a program that calls some cannot leave its process as words.
@@ -20,7 +21,7 @@ import struct
 import types
 import typing
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any, NoReturn
 
@@ -29,7 +30,7 @@ from numpy.typing import NDArray
 
 from autodiff.array import Shape
 from autodiff.errors import VerificationError
-from autodiff.program.code.flat import Code, Operand
+from autodiff.program.code.flat import Code, Operand, Region
 from autodiff.program.code.kind import Kind
 from autodiff.program.code.kinds import KINDS
 
@@ -41,15 +42,26 @@ VERSION = 1
 Words = NDArray[np.int64]
 
 _NOWHERE = -1, 0  # an operand that is None
+_DEEPEST = 64  # code within code
 
 
 def to_words(code: Code) -> Words:
     """Everything about `code` that the executor needs, but for the buffers."""
     names = _Names()
+    body = _body(code, (), names)
+    head = [MAGIC, VERSION, 0, len(names)]
+    for name in names:
+        head += _name_words(name)
+    head[2] = len(head) + len(body)
+    return np.frombuffer(array("q", head + body), np.int64)
+
+
+def _body(code: Code | Region, spaces: Sequence[int], names: _Names) -> list[int]:
+    """From the size of the arena to the last result; spaces : the buffers of a region."""
     body: list[int] = [code.arena_size, len(code.arguments)]
     for shape in code.arguments:
         body += (len(shape), *shape)
-    body += len(code.buffers), len(code.instructions)
+    body += len(code.buffers), *spaces, len(code.instructions)
     for instruction in code.instructions:
         kind: Any = type(instruction)
         number = names[kind.name]
@@ -58,11 +70,7 @@ def to_words(code: Code) -> Words:
     body.append(len(code.results))
     for place, shape in code.results:
         body += (*place, len(shape), *shape)
-    head = [MAGIC, VERSION, 0, len(names)]
-    for name in names:
-        head += _name_words(name)
-    head[2] = len(head) + len(body)
-    return np.frombuffer(array("q", head + body), np.int64)
+    return body
 
 
 class _Names(dict[str, int]):
@@ -87,7 +95,7 @@ Encoder = Callable[[Any, _Names], tuple[int, ...]]
 @functools.cache
 def _encoder(kind: Any) -> Encoder:
     words = ", ".join(_words_of(hint, f"r.{name}") for name, hint in _fields(kind))
-    names = {"bits": _bits, "chain": chain.from_iterable, "nowhere": _NOWHERE}
+    names = {"bits": _bits, "chain": chain.from_iterable, "nowhere": _NOWHERE, "region": _region}
     return eval(f"lambda r, names: ({words},)", names)  # type: ignore[no-any-return]
 
 
@@ -103,6 +111,8 @@ def _words_of(hint: Any, value: str, depth: int = 0) -> str:
         return f"names[{value}]"
     if hint == Operand | None:
         return f"*({value} or nowhere)"
+    if hint is Region:
+        return f"*region({value}, names)"
     item = _item_of(hint)
     if item is int:
         return f"len({value}), *{value}"
@@ -113,6 +123,10 @@ def _words_of(hint: Any, value: str, depth: int = 0) -> str:
     if all(part is int for _, part in parts):
         return f"*{value}"
     return ", ".join(_words_of(part, f"{value}[{i}]", depth) for i, (_, part) in enumerate(parts))
+
+
+def _region(region: Region, names: _Names) -> list[int]:
+    return _body(region, region.buffers, names)
 
 
 def _bits(number: float) -> int:
@@ -161,6 +175,7 @@ class _Reader:
         self.at = 0
         self.end = len(words)
         self.where = ""
+        self.depth = 0  # of the code that is read, within other code
         if words.dtype != np.int64 or words.ndim != 1:
             self.fail(f"words are int64 in a row, not {words.dtype} of shape {words.shape}")
         self.words: list[int] = words.tolist()
@@ -179,18 +194,37 @@ class _Reader:
         self.names = [self.text() for _ in range(self.count())]
         if len(set(self.names)) < len(self.names):
             self.fail("a name is there twice")
-        arena_size = self.count(1 << 62)
-        arguments = [self.shape() for _ in range(self.count())]
+        arena_size, arguments = self.beginning()
         self.count(1 << 62)  # buffers: they travel beside the words
         instructions = []
         for number in range(self.count()):
             self.where = f"instruction {number}, "
             instructions.append(self.instruction())
         self.where = ""
-        results = [(self.read(Operand), self.shape()) for _ in range(self.count())]
+        results = self.results()
         if self.at != self.end:
             self.fail("something follows the last result")
         return arena_size, arguments, instructions, results
+
+    def beginning(self) -> tuple[int, list[Shape]]:
+        arena_size = self.count(1 << 62)
+        return arena_size, [self.shape() for _ in range(self.count())]
+
+    def results(self) -> list[tuple[Operand, Shape]]:
+        return [(self.read(Operand), self.shape()) for _ in range(self.count())]
+
+    def region(self) -> Region:
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            self.fail(f"code within code, more than {_DEEPEST} deep")
+        arena_size, arguments = self.beginning()
+        spaces = [self.word() for _ in range(self.count())]
+        instructions = [self.instruction() for _ in range(self.count())]
+        results = self.results()
+        self.depth -= 1
+        return Region(
+            arena_size, tuple(arguments), tuple(spaces), tuple(instructions), tuple(results)
+        )
 
     def instruction(self) -> Kind:
         name = self.name()
@@ -271,6 +305,8 @@ class _Reader:
             return self.name()
         if hint == Operand | None:
             return self.operand()
+        if hint is Region:
+            return self.region()
         item = _item_of(hint)
         if item is not None:
             return tuple([self.read(item) for _ in range(self.count())])

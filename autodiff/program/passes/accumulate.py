@@ -26,7 +26,7 @@ def accumulate(program: Program) -> Program:
         return len(readers.get(value, ())) == 1 and value not in outputs
 
     for instruction in program.instructions:
-        root = instruction.output
+        root = instruction.outputs[0]
         if root.op not in ("add", "subtract"):
             continue
         first, second = root.inputs

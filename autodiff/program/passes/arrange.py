@@ -45,8 +45,9 @@ def arrange(
 ) -> list[list[Value]]:
     """All that the outputs need, in an order in which it can be computed, groups together.
 
-    An entry is one value, or several of a group. Groups that lie in no circle come whole, those
-    that do come in parts: those whose members depend on each other first, then small ones.
+    An entry is one value (of several outputs the first), or several of a group. Groups that lie in
+    no circle come whole, those that do come in parts: those whose members depend on each other
+    first, then small ones.
 
     Parameters
     ----------
@@ -68,11 +69,11 @@ class _Play:
         phases: Sequence[int],
     ) -> None:
         self.instructions = _needed(program, reads)
-        number = {i.output: n for n, i in enumerate(self.instructions)}
+        number = {z: n for n, i in enumerate(self.instructions) for z in i.outputs}
         self.readers: list[list[int]] = [[] for _ in self.instructions]
         self.waiting = [0] * len(self.instructions)
         for n, instruction in enumerate(self.instructions):
-            for x in reads.get(instruction.output) or instruction.inputs:
+            for x in reads.get(instruction.outputs[0]) or instruction.inputs:
                 if x in number:
                     self.readers[number[x]].append(n)
                     self.waiting[n] += 1
@@ -124,7 +125,7 @@ class _Play:
             else:  # whoever is ready, if the group is not done by now
                 members = self._taken(heapq.heappop(self.partial)[2])
             self._go_on(self._done(members, last) if members else [], last)
-        return [[self.instructions[n].output for n in members] for members in self.done]
+        return [[self.instructions[n].outputs[0] for n in members] for members in self.done]
 
     def _go_on(self, ready: list[int], last: int) -> None:
         """Do what is ready, and what that makes ready, of the instructions up to the last one."""
@@ -168,8 +169,8 @@ def _needed(program: Program, reads: Reads) -> list[Instruction]:
     needed = set(program.outputs)
     instructions = []
     for instruction in reversed(program.instructions):
-        if instruction.output in needed:
-            needed.update(reads.get(instruction.output) or instruction.inputs)
+        if not needed.isdisjoint(instruction.outputs):
+            needed.update(reads.get(instruction.outputs[0]) or instruction.inputs)
             instructions.append(instruction)
     return instructions[::-1]
 
@@ -222,7 +223,8 @@ def emit_in(
             old = value.producer
             assert old is not None
             emitter.rank = old.rank
-            kept = emitter.keep(old, renamed(old.inputs, new))
-            if kept is not value:
-                new[value] = kept
+            kept = emitter.keep_all(old, renamed(old.inputs, new))
+            for z, z_kept in zip(old.outputs, kept, strict=True):
+                if z_kept is not z:
+                    new[z] = z_kept
     return program.replaced(emitter.instructions, new).in_order()

@@ -15,7 +15,7 @@ __all__ = ["legalise"]
 
 def legalise(program: Program) -> Program:
     """The same program, of ops that have kernels as they are."""
-    return rewrite(program, _change, plain=True)
+    return rewrite(program, _change, plain=True, regions=legalise)
 
 
 def _change(e: Emitter, old: Instruction, inputs: tuple[Value, ...]) -> Value | None:

@@ -261,7 +261,7 @@ def _sums(program: Program) -> dict[Value, list[Value]]:
     inside: set[Value] = set()
     sums: dict[Value, list[Value]] = {}
     for instruction in reversed(program.instructions):
-        root = instruction.output
+        root = instruction.outputs[0]
         if root.op != "add" or root in inside:
             continue
         terms: list[Value] = []
@@ -283,7 +283,7 @@ def _weight_order(program: Program) -> dict[Value, int]:
     """A number for every weight, the same for its transpose: by first use."""
     order: dict[Value, int] = {}
     for instruction in program.instructions:
-        for x in (*instruction.inputs, instruction.output):
+        for x in (*instruction.inputs, *instruction.outputs):
             if _is_weight(x):
                 base = x.inputs[0] if x.op == "transpose" else x
                 order[x] = order.setdefault(base, len(order))
@@ -302,8 +302,9 @@ def pack(program: Program) -> Program:
     uses = program.uses()
     by_left: dict[Value, list[Value]] = {}
     for instruction in program.instructions:
-        if _packs(instruction.output):
-            by_left.setdefault(instruction.inputs[0], []).append(instruction.output)
+        product = instruction.outputs[0]
+        if _packs(product):
+            by_left.setdefault(instruction.inputs[0], []).append(product)
     worth: Counter[frozenset[Value]] = Counter()
     for left, products in by_left.items():
         worth[frozenset(p.inputs[1] for p in products)] += left.shape[0]
@@ -348,8 +349,9 @@ def batch(program: Program) -> Program:
     """Products of several independent values with one weight become one product."""
     by_right: dict[Value, list[Value]] = {}
     for instruction in program.instructions:
-        if _is_product(instruction.output) and instruction.inputs[0].op != "transpose":
-            by_right.setdefault(instruction.inputs[1], []).append(instruction.output)
+        product = instruction.outputs[0]
+        if _is_product(product) and instruction.inputs[0].op != "transpose":
+            by_right.setdefault(instruction.inputs[1], []).append(product)
     groups = [products for products in by_right.values() if len(products) > 1]
     left_of = {p: p.inputs[0] for products in groups for p in products}
     right_of = {p: p.inputs[1] for products in groups for p in products}

@@ -71,6 +71,7 @@ class Emitter(Builder):
         super().__init__()
         self.plain = plain
         self._known: dict[Any, Value] = {}
+        self._known_several: dict[Any, Instruction] = {}
         self._numbers: dict[Any, int] = {}  # of ops, by object and by what they compute
         self._changed: set[Value] = set()  # values that are computed from something else now
         self.part_of: dict[Value, list[tuple[Value, int]]] = {}  # concats a value is part of
@@ -137,6 +138,31 @@ class Emitter(Builder):
         if op.name == "concat":
             self._note_parts(value)
         return value
+
+    def keep_all(
+        self,
+        old: Instruction,
+        inputs: tuple[Value, ...],
+        regions: Callable[[Program], Program] | None = None,
+    ) -> tuple[Value, ...]:
+        """As :meth:`keep`, of any instruction; for each output what takes its place.
+
+        regions : what takes the place of the programs that it owns.
+        """
+        if old.plain:
+            return (self.keep(old, inputs),)
+        if old.inputs != inputs:
+            self._changed.update(old.outputs)
+        old.inputs = inputs
+        if regions is not None:
+            old.regions = tuple(map(regions, old.regions))
+        if not (self.plain or old.regions):
+            known = self._known_several.setdefault((self._number(old.op), *inputs), old)
+            if known is not old:
+                self._needed_here(known.outputs[0])
+                return known.outputs
+        self.instructions.append(old)
+        return old.outputs
 
     def _number(self, op: BoundOp) -> int:
         number = self._numbers.get(op)
@@ -206,17 +232,24 @@ def rewrite(
     change: Callable[[Emitter, Instruction, tuple[Value, ...]], Value | None],
     *,
     plain: bool = False,
+    regions: Callable[[Program], Program] | None = None,
 ) -> Program:
     """Emit every instruction anew; `change` may say what takes the place of one.
 
-    change : given the emitter, the old instruction and its new inputs; None: no change.
+    change : given the emitter, an old instruction of one output and its new inputs; None: no
+        change.
     plain : without simplifying anything else.
+    regions : what takes the place of the programs that instructions own.
     """
     emitter = Emitter(plain=plain)
     new: dict[Value, Value] = {}
     for old in program.instructions:
         inputs = renamed(old.inputs, new)
         emitter.rank = old.rank
+        if not old.plain:
+            kept = emitter.keep_all(old, inputs, regions)
+            new.update((z, k) for z, k in zip(old.outputs, kept, strict=True) if k is not z)
+            continue
         value = change(emitter, old, inputs)
         if value is None:
             value = emitter.keep(old, inputs)
@@ -267,6 +300,9 @@ def substitute(program: Program, new: dict[Value, Value]) -> Program:
             stack.extend(reversed(missing))
         else:
             emitter.rank = old.rank
-            done[value] = emitter.keep(old, tuple([done[x] for x in old.inputs]))
+            kept = emitter.keep_all(old, tuple([done[x] for x in old.inputs]))
+            for x, z in zip(old.outputs, kept, strict=True):
+                if x is value or x not in new:
+                    done[x] = z
             stack.pop()
     return program.replaced(emitter.instructions, done).in_order()

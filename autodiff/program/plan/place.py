@@ -94,6 +94,7 @@ class _Placer:
         self.program = program.copy()
         for copy, source in zip(self.program.instructions, program.instructions, strict=True):
             copy.source = source
+            copy.regions = source.regions  # they are placed when they are lowered
         self.in_place = in_place
         self.buffered = buffered
         self.parts: dict[Value, _Part] = {}
@@ -233,9 +234,8 @@ class _Placer:
             storage = Storage(x.size, argument=position, label=x.label)
             self.layouts[x] = Layout(storage, 0, x.shape, contiguous_strides(x.shape))
         for instruction in self.program.instructions:
-            output = instruction.output
             if _shows(instruction.op.op):
-                (x,) = instruction.inputs
+                (x,), output = instruction.inputs, instruction.output
                 layout = view(instruction.op, self._layout(x), output.shape)
                 if layout is None:
                     x = self._copied(x, instruction, result)
@@ -244,7 +244,8 @@ class _Placer:
                 self.layouts[output] = layout
             else:
                 self._make_operands_fit(instruction, result)
-                self._layout(output)
+                for output in instruction.outputs:
+                    self._layout(output)
             result.append(instruction)
         for i, v in enumerate(self.program.results):
             if not self._layout(v).contiguous:

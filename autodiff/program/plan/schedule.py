@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from autodiff.array import Shape
 from autodiff.program.ir import VIEWS, Instruction, Value
-from autodiff.program.opaque import Opaque
+from autodiff.program.opaque import calls_back
 from autodiff.program.plan.layout import squeezed
 from autodiff.program.plan.place import Placement, base_of
 
@@ -51,7 +51,7 @@ def schedule(placement: Placement, *, fuse: bool = True) -> tuple[list[Stage], s
     """
     scheduler = _Scheduler(placement, fuse)
     stages = scheduler.run()
-    stuck = {i.output for i in scheduler.unscheduled()}
+    stuck = {z for i in scheduler.unscheduled() for z in i.outputs}
     return stages, {state for value, state in placement.homes.items() if value in stuck}
 
 
@@ -100,7 +100,7 @@ class _Scheduler:
             small = instruction.op.op.elementwise and instruction.output.size <= _SMALL
             if small and not self.readers[instruction]:
                 self.number[instruction] = len(self.instructions), n
-            elif instruction.output in origin:
+            elif instruction.outputs[0] in origin:
                 # (Who overwrites what it reads must wait for it too, and may stand before it.)
                 later = [self.number[r][0] for r in self.readers[instruction] if r in self.number]
                 if later:
@@ -120,7 +120,7 @@ class _Scheduler:
                 writer = states[base].producer if (base := base_of(x)) in states else None
                 if writer is not None and writer is not instruction:
                     self._edge(instruction, writer)
-                    plain = x is base and x.shape == instruction.output.shape
+                    plain = x is base and x.shape == instruction.outputs[0].shape
                     if not (plain and instruction.op.op.elementwise):
                         self.rivals.setdefault(writer, []).append(instruction)
 
@@ -129,12 +129,13 @@ class _Scheduler:
 
         (Where a call needs what a tensor is assigned, both wait: the tensor is stuck.)
         """
-        calls = [i for i in self.instructions if isinstance(i.op.op, Opaque)]
+        calls = [i for i in self.instructions if calls_back(i)]
         if not calls:
             return
         for writer in self.instructions:
-            storage = placement.layouts[writer.output].storage
-            if storage.buffer is not None and writer.op.name not in VIEWS:
+            if writer.op.name in VIEWS:
+                continue
+            if any(placement.layouts[z].storage.buffer is not None for z in writer.outputs):
                 for call in calls:
                     self._edge(call, writer)
 

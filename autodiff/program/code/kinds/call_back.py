@@ -11,7 +11,7 @@ from autodiff.program.code.flat import FailedCall, Meaning
 from autodiff.program.code.kind import Kind, Operand, Places, instruction_kind
 from autodiff.program.code.lowering import Lowering
 from autodiff.program.code.machine import Machine
-from autodiff.program.code.numbers import window
+from autodiff.program.code.numbers import Spaces, window
 from autodiff.program.ir import Instruction
 from autodiff.program.opaque import Function, Opaque
 
@@ -27,7 +27,7 @@ class Given(NamedTuple):
 
 @instruction_kind
 class CallBack(Kind):
-    """z = function(inputs); z has this shape.
+    """outputs = function(inputs).
 
     op : the op that only programs have. function : its number among those of the program, which
     travel beside the words, as the buffers do.
@@ -41,18 +41,19 @@ class CallBack(Kind):
     op: str
     function: int
     inputs: tuple[Given, ...]
-    z: Operand
-    shape: tuple[int, ...]
+    outputs: tuple[Given, ...]
 
     @classmethod
     def lower(cls, members: Sequence[Instruction], lowering: Lowering) -> None:
         """Operands as they are."""
         (instruction,) = members
-        bound, output = instruction.op, instruction.output
-        number = lowering.function(Function(bound, output.shape))
-        inputs = tuple(Given(lowering.place(x), x.shape) for x in instruction.inputs)
-        made = cls(bound.name, number, inputs, lowering.place(output), output.shape)
-        lowering.emit_one(made, instruction)
+        shapes = [z.shape for z in instruction.outputs]
+        number = lowering.function(Function(instruction.op, shapes))
+        inputs, outputs = (
+            tuple([Given(lowering.place(x), x.shape) for x in values])
+            for values in (instruction.inputs, instruction.outputs)
+        )
+        lowering.emit_one(cls(instruction.op.name, number, inputs, outputs), instruction)
 
     def check(self, machine: Machine, meaning: Meaning) -> None:
         """Its function must be the rule of the op, and its shapes those of the values."""
@@ -65,21 +66,23 @@ class CallBack(Kind):
         function = functions[self.function]
         if function.bound.op is not source.op.op or function.bound.key() != source.op.key():
             machine.fail(f"its function is that of {function.bound!r}, not of {source!r}")
-        wanted = [x.shape for x in source.inputs], source.output.shape
-        found = [x.shape for x in self.inputs], self.shape
-        if found != wanted or function.shape != self.shape:
+        wanted = [x.shape for x in source.inputs], [z.shape for z in source.outputs]
+        found = [x.shape for x in self.inputs], [z.shape for z in self.outputs]
+        if found != wanted or list(function.shapes) != found[1]:
             machine.fail(f"its shapes {found} do not fit {source!r}")
         operands = [(x.place, f"its operand {i}") for i, x in enumerate(self.inputs)]
-        machine.from_to(source, operands, self.z)
+        machine.from_to(source, operands, *[z.place for z in self.outputs])
 
-    def emulate_calling(self, spaces: Sequence[Array], functions: Sequence[Function]) -> None:
+    def emulate(self, spaces: Sequence[Array]) -> None:
         """Call it."""
+        assert isinstance(spaces, Spaces)
         inputs = [window(spaces, *x).copy() for x in self.inputs]
         try:
-            value = functions[self.function](inputs)
+            values = spaces.functions[self.function](inputs)
         except BaseException as error:
             raise FailedCall from error
-        window(spaces, self.z, self.shape)[...] = value
+        for z, value in zip(self.outputs, values, strict=True):
+            window(spaces, *z)[...] = value
 
     def error(self, numbers: Sequence[float]) -> AutodiffError:
         """What failed raised something, which is what a step raises."""
@@ -87,6 +90,7 @@ class CallBack(Kind):
 
     def text(self, place: Places) -> str:
         """call_back 2×3: z = op(x, y)."""
-        size = "×".join(map(str, self.shape)) or "1"
+        sizes = ", ".join("×".join(map(str, z.shape)) or "1" for z in self.outputs)
+        results = ", ".join(place(z.place) for z in self.outputs)
         operands = ", ".join(place(x.place) for x in self.inputs)
-        return f"call_back {size}: {place(self.z)} = {self.op}({operands})"
+        return f"call_back {sizes}: {results} = {self.op}({operands})"
