@@ -119,14 +119,17 @@ class Instruction:
         self.simple = False
         self.source: Instruction | None = None
         self.regions = regions
-        self.plain = not (regions or op.op.several)
+        several = op.op.several
+        self.plain = not several and not regions
         if shape is None:
-            shape = self.promised()
-        if op.op.several:
+            shape = op.shape(*[x.shape for x in inputs]) if self.plain else self.promised()
+        if several:
             self.outputs = tuple([self._defined(s, "", i) for i, s in enumerate(shape)])
         else:
-            self.output = self._defined(shape, label, 0)
-            self.outputs = (self.output,)
+            self.output = output = Value(shape, "computed", None, label)
+            output.op = op.name
+            output.producer = self
+            self.outputs = (output,)
 
     def _defined(self, shape: Shape, label: str, position: int) -> Value:
         value = Value(shape, "computed", None, label)
@@ -200,11 +203,17 @@ class Program:
         instructions = []
         for old in self.instructions:
             inputs = [new.get(x, x) for x in old.inputs]
-            regions = tuple([region.copy() for region in old.regions])
-            instruction = Instruction(old.op, inputs, "", old.rank, old.shape, regions)
-            for z, z_old in zip(instruction.outputs, old.outputs, strict=True):
-                z.label, z.where = z_old.label, z_old.where
-                new[z_old] = z
+            if old.plain:
+                value = old.output
+                instruction = Instruction(old.op, inputs, value.label, old.rank, value.shape)
+                instruction.output.where = value.where
+                new[value] = instruction.output
+            else:
+                regions = tuple([region.copy() for region in old.regions])
+                instruction = Instruction(old.op, inputs, "", old.rank, old.shape, regions)
+                for z, z_old in zip(instruction.outputs, old.outputs, strict=True):
+                    z.label, z.where = z_old.label, z_old.where
+                    new[z_old] = z
             instructions.append(instruction)
         return self.replaced(instructions, new)
 

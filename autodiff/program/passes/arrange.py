@@ -223,8 +223,11 @@ def emit_in(
             old = value.producer
             assert old is not None
             emitter.rank = old.rank
-            kept = emitter.keep_all(old, renamed(old.inputs, new))
-            for z, z_kept in zip(old.outputs, kept, strict=True):
-                if z_kept is not z:
-                    new[z] = z_kept
+            inputs = renamed(old.inputs, new)
+            if old.plain:
+                kept = emitter.keep(old, inputs)
+                if kept is not value:
+                    new[value] = kept
+            else:
+                new.update(emitter.keep_all(old, inputs))
     return program.replaced(emitter.instructions, new).in_order()

@@ -144,13 +144,11 @@ class Emitter(Builder):
         old: Instruction,
         inputs: tuple[Value, ...],
         regions: Callable[[Program], Program] | None = None,
-    ) -> tuple[Value, ...]:
-        """As :meth:`keep`, of any instruction; for each output what takes its place.
+    ) -> dict[Value, Value]:
+        """As :meth:`keep`, of one that is not plain; what takes the places of its outputs.
 
         regions : what takes the place of the programs that it owns.
         """
-        if old.plain:
-            return (self.keep(old, inputs),)
         if old.inputs != inputs:
             self._changed.update(old.outputs)
         old.inputs = inputs
@@ -160,9 +158,9 @@ class Emitter(Builder):
             known = self._known_several.setdefault((self._number(old.op), *inputs), old)
             if known is not old:
                 self._needed_here(known.outputs[0])
-                return known.outputs
+                return dict(zip(old.outputs, known.outputs, strict=True))
         self.instructions.append(old)
-        return old.outputs
+        return {}
 
     def _number(self, op: BoundOp) -> int:
         number = self._numbers.get(op)
@@ -247,8 +245,7 @@ def rewrite(
         inputs = renamed(old.inputs, new)
         emitter.rank = old.rank
         if not old.plain:
-            kept = emitter.keep_all(old, inputs, regions)
-            new.update((z, k) for z, k in zip(old.outputs, kept, strict=True) if k is not z)
+            new.update(emitter.keep_all(old, inputs, regions))
             continue
         value = change(emitter, old, inputs)
         if value is None:
@@ -300,9 +297,11 @@ def substitute(program: Program, new: dict[Value, Value]) -> Program:
             stack.extend(reversed(missing))
         else:
             emitter.rank = old.rank
-            kept = emitter.keep_all(old, tuple([done[x] for x in old.inputs]))
-            for x, z in zip(old.outputs, kept, strict=True):
-                if x is value or x not in new:
-                    done[x] = z
+            inputs = tuple([done[x] for x in old.inputs])
+            if old.plain:
+                done[value] = emitter.keep(old, inputs)
+            else:
+                kept = emitter.keep_all(old, inputs)
+                done.update((x, kept.get(x, x)) for x in old.outputs if x is value or x not in new)
             stack.pop()
     return program.replaced(emitter.instructions, done).in_order()
