@@ -71,7 +71,11 @@ def write_together(
 class Program:
     lock: Lock
     def __init__(
-        self, words: NDArray[np.int64], buffers: Sequence[Array], lock: Lock | None = None
+        self,
+        words: NDArray[np.int64],
+        buffers: Sequence[Array],
+        functions: Sequence[Callable[[list[Array]], list[Array]]] = (),
+        lock: Lock | None = None,
     ) -> None: ...
     def __call__(self, *arguments: Array | float) -> tuple[Any, ...]: ...
     def run(self, *arguments: Array | float) -> tuple[Any, ...]: ...

@@ -13,6 +13,7 @@ __all__ = [
     "AutodiffError",
     "BackendError",
     "BackwardTwiceError",
+    "CallBackError",
     "DTypeError",
     "DataError",
     "GradientError",
@@ -69,6 +70,14 @@ class BackendError(AutodiffError, RuntimeError):
 
 class RecordingError(AutodiffError, TypeError):
     """A step that is being recorded did what a recording cannot hold."""
+
+
+class CallBackError(AutodiffError, RuntimeError):
+    """A rule that a compiled step has called back asks for what that step holds.
+
+    While the rule runs, the step's tensors are the step's: no value of theirs can be read or
+    written, and no step that has them can be called, this one included.
+    """
 
 
 class VerificationError(AutodiffError, RuntimeError):

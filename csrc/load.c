@@ -147,10 +147,12 @@ static void share_patches(ad_reader *r)
 }
 
 int ad_program_load(ad_program *program, const int64_t *words, ptrdiff_t n_words,
-                    const ad_buffer *buffers, ptrdiff_t n_buffers, const ad_kernels *kernels,
-                    ad_refusal *refusal)
+                    const ad_buffer *buffers, ptrdiff_t n_buffers,
+                    const ad_call_back *functions, ptrdiff_t n_functions,
+                    const ad_kernels *kernels, ad_refusal *refusal)
 {
     ad_reader reader = {.words = words, .end = n_words, .program = program, .kernels = kernels,
+                        .functions = functions, .n_functions = n_functions,
                         .refusal = {AD_FINE, 0, -1}};
     read_head(&reader);
     if (!ad_refused(&reader)) read_spaces(&reader, buffers, n_buffers);

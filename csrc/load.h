@@ -21,6 +21,22 @@ typedef struct {
     int writable;
 } ad_buffer;
 
+/* An operand of a function that the program calls back. */
+typedef struct {
+    double *data; /* only outputs may be written */
+    ptrdiff_t size;
+    int axes;
+    const ptrdiff_t *shape;
+} ad_array;
+
+/* A function that the program calls back, which fills the outputs, and returns whether it has.
+ * It is called from the thread that runs the program, and must not run the program itself. */
+typedef struct {
+    int (*call)(void *context, ptrdiff_t n_inputs, const ad_array *inputs,
+                ptrdiff_t n_outputs, const ad_array *outputs);
+    void *context;
+} ad_call_back;
+
 /* Why words are refused: a code and its text. */
 #define AD_REFUSALS(X)                                                                        \
     X(AD_FINE, "nothing is wrong")                                                            \
@@ -41,6 +57,7 @@ typedef struct {
     X(AD_MANY_AXES, "there are too many axes")                                                \
     X(AD_BAD_STRIDES, "the number of strides is not the number of axes")                      \
     X(AD_OTHER_BUFFERS, "the program has more or fewer buffers than there are")               \
+    X(AD_NO_FUNCTION, "there is no function of this number")                                  \
     X(AD_NO_SPACE, "there is no space of this number")                                        \
     X(AD_OUTSIDE, "an access leaves its space")                                               \
     X(AD_READ_ONLY, "what would be written is read-only")                                     \
@@ -69,10 +86,12 @@ typedef struct {
 const char *ad_refusal_text(int code);
 
 /* Make a program of zeros one that can be run, for the kernels of a table. Returns AD_FINE, or
- * the code of the refusal; the program is then as it was. The buffers must outlive it. */
+ * the code of the refusal; the program is then as it was. The buffers must outlive it, and what
+ * the functions need; the two lists are not needed afterwards. */
 int ad_program_load(ad_program *program, const int64_t *words, ptrdiff_t n_words,
-                    const ad_buffer *buffers, ptrdiff_t n_buffers, const ad_kernels *kernels,
-                    ad_refusal *refusal);
+                    const ad_buffer *buffers, ptrdiff_t n_buffers,
+                    const ad_call_back *functions, ptrdiff_t n_functions,
+                    const ad_kernels *kernels, ad_refusal *refusal);
 
 /* Asked for each product: a function that is faster than our kernel, or NULL. Whoever has a BLAS
  * sets it; NULL: own kernels only. */

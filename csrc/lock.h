@@ -8,6 +8,7 @@
 #include <pythread.h>
 
 #include <string.h>
+#include <time.h>
 
 typedef struct ad_cell ad_cell;
 struct ad_cell {
@@ -60,6 +61,19 @@ static inline void ad_cell_acquire(ad_cell *cell)
     PyThread_release_lock(cell->queue);
 }
 
+/* The same, but not for longer than some microseconds: whether it was acquired. */
+static inline int ad_cell_acquire_within(ad_cell *cell, long long microseconds)
+{
+    if (ad_cell_try(cell)) return 1;
+    if (PyThread_acquire_lock_timed(cell->queue, microseconds, 0) != PY_LOCK_ACQUIRED) return 0;
+    __atomic_store_n(&cell->awaited, 1, __ATOMIC_RELAXED);
+    const int had =
+        PyThread_acquire_lock_timed(cell->lock, microseconds, 0) == PY_LOCK_ACQUIRED;
+    __atomic_store_n(&cell->awaited, 0, __ATOMIC_RELAXED);
+    PyThread_release_lock(cell->queue);
+    return had;
+}
+
 /* The last cell of the chain, acquired. */
 static inline ad_cell *ad_cell_hold(ad_cell *cell)
 {
@@ -69,6 +83,13 @@ static inline ad_cell *ad_cell_hold(ad_cell *cell)
         if (ad_cell_next(cell) == NULL) return cell;
         ad_cell_release(cell); /* it joined another one meanwhile */
     }
+}
+
+/* A millisecond, for those who cannot wait for one lock. */
+static inline void ad_pause(void)
+{
+    const struct timespec moment = {0, 1000000};
+    nanosleep(&moment, NULL);
 }
 
 /* ---- several at once ---- */

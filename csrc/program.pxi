@@ -8,6 +8,7 @@ from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 
 include "lock.pxi"
+include "call_back.pxi"
 
 cdef extern from "program.h":
     ctypedef struct ad_pool:
@@ -63,7 +64,7 @@ cdef extern from "load.h":
     const char* ad_refusal_text(int) noexcept
     int ad_program_load(
         ad_program*, const cnp.int64_t*, ptrdiff_t, const ad_buffer*, ptrdiff_t,
-        const ad_kernels*, ad_refusal*) noexcept
+        const ad_call_back*, ptrdiff_t, const ad_kernels*, ad_refusal*) noexcept
 
 
 class InstructionError(IndexError):
@@ -109,6 +110,12 @@ cdef enum:
     CALL_ROOM = 96  # words on the stack
 
 
+cdef int fail(ad_fault fault, step=None) except -1:
+    """Raise what an instruction's fault is."""
+    error = InstructionError(fault.instruction, tuple(fault.numbers), step)
+    raise error from raised.pop(PyThread_get_thread_ident(), None)
+
+
 cdef class Program:
     """Instructions over one arena, the arguments of a call, and fixed buffers.
 
@@ -117,6 +124,8 @@ cdef class Program:
     words : what autodiff/program/code/words.py makes of code; not needed afterwards.
     buffers : aligned, C-contiguous float64 arrays (the spaces after the arguments), used where
         they lie; written only if they are writeable.
+    functions : what instructions call, with the GIL, while the lock is held. Each takes a list of
+        arrays, which it may keep, and gives another.
     lock : see Lock; without one the program has its own.
 
     Raises
@@ -131,28 +140,40 @@ cdef class Program:
     """
 
     cdef ad_program program
-    cdef tuple buffers
+    cdef tuple buffers, functions
+    cdef Function* contexts
     cdef str _isa
     cdef readonly Lock lock
 
-    def __init__(self, const cnp.int64_t[::1] words not None, buffers, Lock lock=None):
+    def __init__(
+        self, const cnp.int64_t[::1] words not None, buffers, functions=(), Lock lock=None
+    ):
         if self.buffers is not None:
             raise TypeError("a program is made once")
         self.lock = Lock() if lock is None else lock
         self.buffers = tuple(buffers)
+        self.functions = tuple(functions)
         self._isa = isa()
         self.load(words)
 
     def __dealloc__(self):
         ad_program_free(&self.program)
+        PyMem_Free(self.contexts)
 
     cdef int load(self, const cnp.int64_t[::1] words) except -1:
-        cdef Py_ssize_t i, n = len(self.buffers)
+        cdef Py_ssize_t i, n = len(self.buffers), m = len(self.functions)
         cdef ad_buffer* buffers = <ad_buffer*>PyMem_Malloc((n + 1) * sizeof(ad_buffer))
+        cdef ad_call_back* functions = <ad_call_back*>PyMem_Malloc((m + 1) * sizeof(ad_call_back))
         cdef ad_refusal refusal
-        if buffers == NULL:
-            raise MemoryError
+        self.contexts = <Function*>PyMem_Malloc((m + 1) * sizeof(Function))
         try:
+            if buffers == NULL or functions == NULL or self.contexts == NULL:
+                raise MemoryError
+            for i in range(m):
+                self.contexts[i].function = <PyObject*>self.functions[i]
+                self.contexts[i].program = <PyObject*>self
+                functions[i].call = call_function
+                functions[i].context = &self.contexts[i]
             for i, array in enumerate(self.buffers):
                 if not ad_is_array(<PyObject*>array):
                     raise ValueError(
@@ -161,9 +182,10 @@ cdef class Program:
                 buffers[i].size = ad_size(<PyObject*>array)
                 buffers[i].writable = ad_is_writeable(<PyObject*>array)
             ad_program_load(&self.program, &words[0] if words.shape[0] else NULL, words.shape[0],
-                            buffers, n, kernels, &refusal)
+                            buffers, n, functions, m, kernels, &refusal)
         finally:
             PyMem_Free(buffers)
+            PyMem_Free(functions)
         raise_blas_error()
         if refusal.code == AD_NO_MEMORY:
             raise MemoryError
@@ -191,7 +213,8 @@ cdef class Program:
         ValueError
             For an argument of another shape.
         InstructionError
-            From an instruction of a kind that can fail; those before it have run.
+            From an instruction of a kind that can fail; those before it have run. If it is a
+            function that has failed, what that has raised is the cause.
         """
         return self.call(arguments)
 
@@ -204,14 +227,16 @@ cdef class Program:
         try:
             self.accept(&call, arguments)
             results = self.make_results(&call, -1)
+            held = NULL if calls == NULL else self.lock.acquire_calling_back()
             with nogil:
-                held = self.lock.acquire()
+                if held == NULL:
+                    held = self.lock.acquire()
                 ad_program_bind(&self.program, call.argument)
                 fault = ad_program_run(&self.program)
                 ad_program_copy_results(&self.program, call.result)
                 PyThread_release_lock(held)
             if fault.instruction >= 0:
-                raise InstructionError(fault.instruction, tuple(fault.numbers))
+                fail(fault)
             self.fill_numbers(&call, results)
             return results
         finally:
@@ -254,8 +279,10 @@ cdef class Program:
             results = self.make_results(&call, n_steps)
             while step < n_steps:
                 last = min(step + chunk, n_steps)
+                held = NULL if calls == NULL else self.lock.acquire_calling_back()
                 with nogil:
-                    held = self.lock.acquire()
+                    if held == NULL:
+                        held = self.lock.acquire()
                     start = ad_clock()
                     fault = ad_program_scan(
                         &self.program, first, last_of_all, &step, last, call.argument,
@@ -263,7 +290,7 @@ cdef class Program:
                     took = ad_clock() - start
                     PyThread_release_lock(held)
                 if fault.instruction >= 0:
-                    raise InstructionError(fault.instruction, tuple(fault.numbers), step)
+                    fail(fault, step)
                 if step < n_steps:
                     PyErr_CheckSignals()
                 if took < 5e5:
@@ -295,13 +322,15 @@ cdef class Program:
             least = np.full(self.program.n_code, np.inf)
             nanoseconds = ad_data(<PyObject*>least)
             for _ in range(repeats):
+                held = NULL if calls == NULL else self.lock.acquire_calling_back()
                 with nogil:
-                    held = self.lock.acquire()
+                    if held == NULL:
+                        held = self.lock.acquire()
                     ad_program_bind(&self.program, call.argument)
                     fault = ad_program_profile(&self.program, reading, nanoseconds)
                     PyThread_release_lock(held)
                 if fault.instruction >= 0:
-                    raise InstructionError(fault.instruction, tuple(fault.numbers))
+                    fail(fault)
             return least.tolist()
         finally:
             if work != <void*>room:

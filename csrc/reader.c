@@ -276,6 +276,15 @@ ad_map ad_read_map(ad_reader *reader, int *arity)
     return found->map;
 }
 
+/* ---- functions ---- */
+
+ad_call_back ad_function(ad_reader *reader, ptrdiff_t number)
+{
+    if (number >= 0 && number < reader->n_functions) return reader->functions[number];
+    ad_refuse(reader, AD_NO_FUNCTION);
+    return (ad_call_back){NULL, NULL};
+}
+
 /* ---- memory ---- */
 
 const ad_kernels *ad_kernels_of(const ad_reader *reader) { return reader->kernels; }

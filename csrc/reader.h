@@ -25,6 +25,8 @@ struct ad_reader {
     ptrdiff_t at, end; /* end: of the instruction, or of all */
     ad_program *program;
     const ad_kernels *kernels;
+    const ad_call_back *functions;
+    ptrdiff_t n_functions;
     ad_refusal refusal;
     ad_buffer *spaces;
     ptrdiff_t n_spaces;

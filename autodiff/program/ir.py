@@ -206,12 +206,13 @@ class Program:
             if old.plain:
                 value = old.output
                 instruction = Instruction(old.op, inputs, value.label, old.rank, value.shape)
+                instruction.output.where = value.where
                 new[value] = instruction.output
             else:
                 regions = tuple([region.copy() for region in old.regions])
                 instruction = Instruction(old.op, inputs, "", old.rank, old.shape, regions)
                 for z, z_old in zip(instruction.outputs, old.outputs, strict=True):
-                    z.label = z_old.label
+                    z.label, z.where = z_old.label, z_old.where
                     new[z_old] = z
             instructions.append(instruction)
         return self.replaced(instructions, new)

@@ -14,7 +14,7 @@ from autodiff.operators import Operators
 from autodiff.program.ir import Value
 from autodiff.refusal import user_line
 
-__all__ = ["Home", "NoNumbersError", "Recorded"]
+__all__ = ["Home", "MissingAttributeError", "NoNumbersError", "Recorded"]
 
 
 class Home(Protocol):

@@ -2,14 +2,14 @@
 
 It has the two methods of every back end, so the graph runs on it unchanged: the
 bookkeeping of nodes, wait sets and sums decides the order, and the order is the program.
-Backward rules are applied to recorded values, and so taken apart into ops of the table.
+Backward rules are applied to recorded values, and so taken apart into ops of the table; what cannot
+be taken apart is called back (:mod:`autodiff.program.opaque`).
 What the step uses of the world outside is told in :mod:`autodiff.program.stand_ins`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from autodiff.array import Array, Shape, as_float64
@@ -21,17 +21,17 @@ from autodiff.program.code.kinds import has_own_kind
 from autodiff.program.derivation import Derivation
 from autodiff.program.fused import FUSED, slope
 from autodiff.program.ir import Builder, Value
-from autodiff.program.recorded import NoNumbersError, Recorded
+from autodiff.program.opaque import gradient_of, opaque
+from autodiff.program.recorded import MissingAttributeError, NoNumbersError, Recorded
 from autodiff.program.repeating import Repeatable, Repeating
-from autodiff.refusal import WithoutOpError, refusal
+from autodiff.refusal import refusal
 
 __all__ = ["Recorder", "has_kernel"]
-
 
 try:
     from autodiff._core import kernel_names
 except ImportError:  # programs are emulated then, by the rules
-    _KERNELS: Collection[str] = OPS
+    _KERNELS: Collection[str] = frozenset(OPS)  # those of the library, which is imported by now
 else:
     _KERNELS = frozenset(kernel_names())
 
@@ -123,13 +123,14 @@ class Recorder:
     def record(self, op: BoundOp, operands: Sequence[Recorded]) -> Any:
         """Write down one instruction; of an op without a kernel those that it is composed of.
 
-        Raises
-        ------
-        RecordingError
-            If the op has no kernel, and its rule needs numbers.
+        If its rule needs numbers, the program will call it back.
         """
         if not has_kernel(op.op) and FUSED.get(op.name) is not op.op:
             return self._composed(op, operands)
+        return self._emitted(op, operands)
+
+    def _emitted(self, op: BoundOp, operands: Sequence[Recorded]) -> Any:
+        """One instruction, as it is."""
         inputs = [x._value for x in operands]
         if op.op.several:
             return tuple([Recorded(self, z) for z in self.builder.emit_several(op, inputs)])
@@ -138,18 +139,23 @@ class Recorder:
     def _composed(self, op: BoundOp, operands: Sequence[Recorded]) -> Any:
         """The ops of the table that the forward rule of `op` applies."""
         promised = op.shape(*[x.shape for x in operands])
-        with _composing(op, "forward"):
-            value = op.forward(operands)
-        if not op.op.several:
-            return self._promised(op, value, promised)
-        names = op.op.outputs
-        if not isinstance(value, tuple | list) or len(value) != len(names):
-            raise TypeError(f"{op.name}: its rule must return a tuple of {', '.join(names)}")
-        return tuple([self._promised(op, *pair) for pair in zip(value, promised, strict=True)])
+        composed = self._composing(lambda: self._results(op, op.forward(operands)))
+        if composed is None:
+            return self._emitted(opaque(op.op).bound_to(op.attributes), operands)
+        shapes = promised if op.op.several else (promised,)
+        found = [self._promised(op, *pair) for pair in zip(composed, shapes, strict=True)]
+        return tuple(found) if op.op.several else found[0]
 
-    def _promised(self, op: BoundOp, value: Any, shape: Shape) -> Recorded:
+    def _results(self, op: BoundOp, value: Any) -> list[Recorded | None]:
+        """What a forward rule gives, as a list of values."""
+        names = op.op.outputs
+        values = value if op.op.several else (value,)
+        if not isinstance(values, tuple | list) or len(values) != len(names):
+            raise TypeError(f"{op.name}: its rule must return a tuple of {', '.join(names)}")
+        return [self.recorded(x, f"{op.name}: the result of its rule") for x in values]
+
+    def _promised(self, op: BoundOp, found: Any, shape: Shape) -> Any:
         """What a rule gives, if it has the shape that was said."""
-        found = self.recorded(value, f"{op.name}: the result of its rule")
         if found.shape != shape:
             raise refusal(
                 ShapeError,
@@ -205,10 +211,9 @@ class Recorder:
         outer, self.builder = self.builder, Builder(self.builder)
         self.deriving = True
         try:
-            with _composing(op, "backward"):
-                known = [Recorded(self, x) for x in given]
-                found = self._gradients(op, known, sent, needed)
-                results = [None if g is None else self.recorded(g)._value for g in found]
+            known = [Recorded(self, x) for x in given]
+            found = self._gradients(op, known, sent, needed)
+            results = [None if g is None else self.recorded(g)._value for g in found]
             return Derivation(given, self.builder.instructions, results)
         finally:
             self.deriving = False
@@ -221,17 +226,65 @@ class Recorder:
         sent: tuple[bool, ...],
         needed: Sequence[bool],
     ) -> list[Any]:
+        n, m = sum(sent), sum(sent) + len(sent)
         if op.op.several:
-            n = sum(sent)
-            come, zs = iter(operands[:n]), tuple(operands[n : n + len(sent)])
-            gs = tuple([next(come) if s else None for s in sent])
-            return input_gradients(op, gs, zs, operands[n + len(sent) :], needed)
-        g, z, *xs = operands
-        fused = slope(op.op) if has_kernel(op.op) else None  # whose line in C has the slope too
+            come = iter(operands[:n])
+            g: Any = tuple([next(come) if s else None for s in sent])
+            z: Any = tuple(operands[n:m])
+        else:
+            g, z = operands[:2]
+        xs = operands[m:]
+        if not has_kernel(op.op):
+            return self._composed_gradients(op, g, z, xs, needed)
+        fused = slope(op.op)  # whose line in C has the slope too
         if fused is not None and needed[0]:
             slope_op, names = fused
             return [self.record(slope_op.bind(), [g, z if names == "gz" else xs[0]])]
         return input_gradients(op, g, z, xs, needed)
+
+    def _composed_gradients(
+        self, op: BoundOp, g: Any, z: Any, xs: Sequence[Recorded], needed: Sequence[bool]
+    ) -> list[Any]:
+        """What the rules apply; if one needs numbers, each by itself, or called back."""
+        found: list[Any] = [None] * len(xs)
+        if not any(needed):
+            return found
+
+        def compose() -> list[Recorded | None]:
+            gradients = input_gradients(op, g, z, xs, needed)
+            return [None if x is None else self.recorded(x) for x in gradients]
+
+        composed = self._composing(compose)
+        if composed is not None:
+            return composed
+        for position, wanted in enumerate(needed):
+            if wanted and sum(needed) > 1:
+                alone = [i == position for i in range(len(xs))]
+                found[position] = self._composed_gradients(op, g, z, xs, alone)[position]
+            elif wanted and op.op.rule(position) is not None:
+                called, read = gradient_of(op, position, g, z, xs)
+                found[position] = self._emitted(called, read)
+        return found
+
+    def _composing(self, rule: Callable[[], list[Recorded | None]]) -> list[Recorded | None] | None:
+        """What a rule of the user's comes to without numbers; None if it cannot do without.
+
+        What it raises then may be anything (whoever is handed such a value, NumPy, say, has words
+        of its own). If the rule is at fault, it will say so when it is called back.
+        """
+        outer, self.builder = self.builder, Builder(self.builder)
+        try:
+            found = [None if x is None else x._value for x in rule()]
+            made = Derivation([], self.builder.instructions, found)
+        except RecordingError as error:
+            if not isinstance(error, (NoNumbersError, MissingAttributeError)):
+                raise
+            return None
+        except Exception:
+            return None
+        finally:
+            self.builder = outer
+        return [None if x is None else Recorded(self, x) for x in made.applied(outer, [])]
 
     def add_gradient(
         self,
@@ -253,22 +306,3 @@ def _like(x: Value) -> Value:
     value = Value(x.shape, "computed", None, x.label)
     value.op = x.op
     return value
-
-
-@contextmanager
-def _composing(op: BoundOp, which: str) -> Iterator[None]:
-    """Say which op it is, if a rule asks recorded values for what they have not.
-
-    Any other error of the rule is the user's, and stays what it is.
-    """
-    if has_kernel(op.op):
-        yield
-        return
-    try:
-        yield
-    except (NoNumbersError, WithoutOpError) as error:
-        raise refusal(
-            RecordingError,
-            f"op {op.name!r} has no kernel in C, and its {which} rule cannot be written down as "
-            f"ops of the table: {error}",
-        ) from error

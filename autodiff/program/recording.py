@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from autodiff import forks
 from autodiff.errors import AutodiffError, IndexRangeError, RecordingError
@@ -119,25 +119,74 @@ class Recording:
             [tensor for reference in self.written if (tensor := reference()) is not None]
         )
 
-    def row_error(self, error: IndexError, code: Code | None = None) -> AutodiffError:
-        """What a failed instruction raises: its kind says why, and here the op and the node."""
+    def run(self, execute: Callable[[], Sequence[Any]], code: Code | None = None) -> Sequence[Any]:
+        """What an executor gives of this recording's code, or other code; see :meth:`fail`."""
+        try:
+            found = execute()
+        except IndexError as error:
+            failed = error
+        except BaseException:
+            clock.defer(self)
+            raise
+        else:
+            clock.defer(self)
+            return found
+        self.fail(failed, code)
+
+    def fail(self, error: IndexError, code: Code | None = None) -> NoReturn:
+        """Raise what a failed instruction means.
+
+        To be called where no exception is being handled: what a rule has raised keeps its context.
+        """
+        clock.defer(self)
+        failure = self._failure(error, code)
+        error.__traceback__ = None  # it would keep the caller's frame, which has it
+        raise failure
+
+    def _failure(self, error: IndexError, code: Code | None = None) -> BaseException:
+        """What a failed instruction raises: its kind says why, and here the op and the node.
+
+        What a rule has raised that was called back stays what it is, with a note of where it was.
+        """
         code = code or self.code
         number = getattr(error, "instruction", None)
         if number is None:
-            return IndexRangeError(str(error))
+            return _caused_by(error, IndexRangeError(str(error)))
         instruction, label = code.instructions[number], code.labels[number]
-        reason: AutodiffError = instruction.error(error.numbers)  # type: ignore[attr-defined]
         step = error.step  # type: ignore[attr-defined]
         where = f"instruction {number}" + ("" if step is None else f", step {step}")
         node = f", node {label!r}" if label else ""
-        text = f"{instruction.name}: {where}: {reason}{node}"
-        return type(reason)(text)
+        if error.__cause__ is not None:
+            _note(error.__cause__, f"{_called(code, number)}, called back by {where}{node}")
+            return error.__cause__
+        reason: AutodiffError = instruction.error(error.numbers)  # type: ignore[attr-defined]
+        return _caused_by(error, type(reason)(f"{instruction.name}: {where}: {reason}{node}"))
 
     def results(self, flat: Sequence[Any]) -> Any:
         """The results as the step returns them."""
         if self.plain:
             return flat[0] if self.single else flat
         return rebuild(self.returned, iter(flat))
+
+
+def _caused_by(error: BaseException, raised: AutodiffError) -> AutodiffError:
+    raised.__cause__ = error
+    return raised
+
+
+def _note(error: BaseException, text: str) -> None:
+    """Have the traceback end with a line more, where Python has that."""
+    if hasattr(error, "add_note"):
+        error.add_note(text)
+
+
+def _called(code: Code, number: int) -> str:
+    """Which rule an instruction calls, and the line that it comes from."""
+    (source,) = code.meanings[number].sources
+    assert source is not None
+    name = getattr(source.op.op, "rule_name", source.op.name)
+    where = source.outputs[0].where
+    return f"in {name}" + ("" if where is None else f", of {where[0]}:{where[1]}")
 
 
 def _is_plain(structure: Structure) -> bool:

@@ -124,21 +124,25 @@ class CompiledStep:
         IndexRangeError
             If a row number that the step takes does not exist. Instructions before it have
             been executed.
+        Exception
+            Whatever a rule of an own op raises that the step calls back; tensors are as before.
         """
         if current_observer() is not None:
             return self._within_another(positional, named)
         last = self._last
         if last is not None and not named and (last.n_passes == clock.n_passes or last.holds()):
+            failure = None
             try:
                 flat = last.executor(*positional)
             except (TypeError, ValueError):
                 pass  # arguments that must be converted, or of another signature
             except IndexError as error:
-                clock.defer(last)
-                raise last.row_error(error) from error
+                failure = error
             else:
                 clock.defer(last)
                 return last.results(flat)
+            if failure is not None:
+                last.fail(failure)
         leaves: list[Array] = []
         try:
             structure = self._flatten(positional, named, leaves)
@@ -149,13 +153,7 @@ class CompiledStep:
             isinstance(s, Leaf) for s in cast(Group, structure.parts[0]).parts
         )
         self._last = recording if plain else None
-        try:
-            flat = recording.executor(*leaves)
-        except IndexError as error:
-            raise recording.row_error(error) from error
-        finally:
-            clock.defer(recording)
-        return recording.results(flat)
+        return recording.results(recording.run(lambda: recording.executor(*leaves)))
 
     def _flatten(
         self, positional: Any, named: Any, leaves: list[Any], convert: Any = argument
@@ -222,19 +220,17 @@ class CompiledStep:
         constant = self._flatten((), fixed, leaves)
         recording = self._recording(_joined(inner, constant))
         scans = forks.holding(self._lock, recording.scans)
-        try:
-            flat = scans.executor.scan(
+
+        def run() -> Sequence[Any]:
+            return scans.executor.scan(
                 n_steps,
                 *leaves,
                 n_fixed=len(leaves) - n_stacked,
                 before=scans.before,
                 after=scans.after,
             )
-        except IndexError as error:
-            raise recording.row_error(error, scans.code) from error
-        finally:
-            clock.defer(recording)
-        return recording.results(flat)
+
+        return recording.results(recording.run(run, scans.code))
 
     def recording(self, *positional: Any, **named: Any) -> Recording:
         """The recording for arguments of these shapes, made if need be; nothing is run."""
@@ -266,8 +262,7 @@ class CompiledStep:
             raise ValueError(f"profile: by must be 'instruction' or 'node', not {by!r}")
         leaves: list[Array] = []
         recording = self._recording(self._flatten(positional, named, leaves))
-        times = recording.executor.profile(repeats, *leaves)
-        clock.defer(recording)
+        times = recording.run(lambda: recording.executor.profile(repeats, *leaves))
         if by == "instruction":
             return list(zip(times, instruction_lines(recording.code), strict=True))
         sums: dict[str, float] = {}

@@ -64,6 +64,9 @@ void ad_read_strides(ad_reader *reader, ptrdiff_t axes, ptrdiff_t *strides);
 /* A map of the table in use, and how many operands it reads; NULL: there is none. */
 ad_map ad_read_map(ad_reader *reader, int *arity);
 
+/* The function of this number, which was read last; see load.h. */
+ad_call_back ad_function(ad_reader *reader, ptrdiff_t number);
+
 /* ---- refusing ---- */
 
 bool ad_refused(const ad_reader *reader);

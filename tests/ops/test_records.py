@@ -299,12 +299,7 @@ assert pickle.loads(pickle.dumps(loss)).op is loss.op
 assert sum_of_squares.op.bind(axis=(1,), keepdims=False) is loss.op
 np.testing.assert_allclose(softsign([1.0, -3.0]), [0.5, -0.75])
 assert softsign_of_arrays(x).typename == "softsign"
-try:
-    autodiff.compile(softsign)(np.ones(2))
-except autodiff.errors.RecordingError as error:
-    assert "softsign" in str(error) and "no kernel" in str(error)
-else:
-    raise AssertionError
+np.testing.assert_allclose(autodiff.compile(softsign)(np.ones(2)), 0.5)
 """
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script],

@@ -18,6 +18,7 @@ from autodiff.graph.clock import settle
 from autodiff.program.code.emulate import Emulator
 from autodiff.program.code.flat import Code
 from autodiff.program.code.kind import Operand
+from autodiff.program.code.kinds.call_back import Given
 from autodiff.program.code.kinds.map import Window
 from autodiff.program.code.load import program_of
 from autodiff.program.code.verify import verify_code, verify_program
@@ -187,6 +188,8 @@ def with_arena_of_nan(code: Code) -> Any:
             return part._replace(space=part.space or space)
         if isinstance(part, Window):
             return Window(moved(part.place), part.strides)
+        if isinstance(part, Given):
+            return part._replace(place=moved(part.place))
         return tuple(map(moved, part)) if type(part) is tuple else part
 
     instructions = [
@@ -195,4 +198,6 @@ def with_arena_of_nan(code: Code) -> Any:
     ]
     results = [(moved(place), shape) for place, shape in code.results]
     buffers = [*code.buffers, np.full(code.arena_size, np.nan)]
-    return program_of(Code(0, code.arguments, buffers, instructions, [], results))
+    return program_of(
+        Code(0, code.arguments, buffers, instructions, [], results, functions=code.functions)
+    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ import pytest
 
 from autodiff.program.code.flat import Code
 from autodiff.program.code.kind import KINDS, Kind, Operand
+from autodiff.program.code.kinds.call_back import CallBack, Given
 from autodiff.program.code.kinds.copy import Copy
 from autodiff.program.code.kinds.gemm import Gemm
 from autodiff.program.code.kinds.map import Apply, Map, Window
@@ -80,10 +81,21 @@ OTHERS = [
     Rows("softmax", 3, 4, at(ARGUMENT), at(ARENA, 20)),
     Take(3, 4, 2, at(ARGUMENT), at(FIXED, 8), at(ARENA, 30)),
     ScatterRows(6, 2, 3, at(ARGUMENT), at(FIXED, 8), at(BUFFER, 11)),
+    CallBack("_own_call", 1, (Given(at(ARGUMENT), (4, 3)), Given(at(NUMBER), ())),
+             (Given(at(BUFFER, 3), (2, 5)), Given(at(ARENA, 60), (2, 1)))),
+    CallBack("_own_gradient_0", 0, (Given(at(ARENA, 40), (7,)),), (Given(at(ARENA, 50), (3,)),)),
 ]  # fmt: skip
 
 INTERESTING = [0, 1, -1, 2, 3, 5, 8, -2, -3, 63, 64, 512, 4095, 4096, 1 << 16, 1 << 31, 1 << 32,
                (1 << 62) - 1, 1 << 62, (1 << 63) - 1, -(1 << 63), -(1 << 63) + 1]  # fmt: skip
+
+
+def sums_of(*shapes: tuple[int, ...]) -> Callable[[Sequence[np.ndarray]], list[np.ndarray]]:
+    """A function that reads all that it is given."""
+    return lambda inputs: [np.full(s, sum(float(np.sum(x)) for x in inputs)) for s in shapes]
+
+
+FUNCTIONS = [sums_of((3,)), sums_of((2, 5), (2, 1))]
 
 
 def buffers() -> list[np.ndarray]:
@@ -158,6 +170,12 @@ def accesses(i: Any) -> Iterator[Access]:
     elif isinstance(i, Rows):
         yield i.x, 0, i.n_rows * i.n, False
         yield i.z, 0, i.n_rows * (1 if i.op == "logsumexp" else i.n), True
+    elif isinstance(i, CallBack):
+        assert 0 <= i.function < len(FUNCTIONS)
+        for x in i.inputs:
+            yield x.place, 0, math.prod(x.shape), False
+        for z in i.outputs:
+            yield z.place, 0, math.prod(z.shape), True
     else:
         assert isinstance(i, Take | ScatterRows)
         table, rows = i.n_rows * i.row_size, i.n * i.row_size
@@ -187,7 +205,7 @@ def attempt(words: np.ndarray) -> bool:
     """Whether it was accepted; it is then run, unless it is too large."""
     refused: Any = None
     try:
-        loaded = core.Program(words, buffers())
+        loaded = core.Program(words, buffers(), FUNCTIONS)
     except core.LoadError as error:
         refused = error
     except MemoryError:

@@ -7,17 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compare import values_of
 
 import autodiff
 from autodiff import Tensor, ops
-from autodiff.declare import declare
 from autodiff.errors import (
     BackwardTwiceError,
     RecordingError,
     ShapeError,
 )
-from autodiff.op import OPS, Example, Sample
 
 
 @pytest.mark.parametrize(
@@ -126,29 +123,6 @@ def test_values_that_escaped_a_recording() -> None:
         step(np.ones(2))
     with pytest.raises(RecordingError, match=r"shape but no numbers.*return it from the step"):
         escaped[0] + 1.0
-
-
-def test_an_op_whose_rule_needs_numbers_is_refused_by_name() -> None:
-    @declare(backward=lambda g, z, x: g, examples=[Example((Sample((3,)),))])
-    def unheard_of(x: Any) -> Any:
-        """z = x."""
-        return np.asarray(x) * 1.0
-
-    try:
-        w = Tensor(np.ones(3))
-        before = values_of([w])
-
-        @autodiff.compile
-        def step(x: Any) -> Any:
-            w.assign(w.value + x)
-            return unheard_of(w)
-
-        for without in ([], ["fuse"]):
-            with pytest.raises(RecordingError, match="'unheard_of' has no kernel"):
-                autodiff.compile(step.function, without=without)(1.0)
-        assert values_of([w])[0].tolist() == before[0].tolist()
-    finally:
-        del OPS["unheard_of"]
 
 
 def test_an_unknown_pass_is_refused() -> None:

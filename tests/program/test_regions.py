@@ -14,7 +14,7 @@ from autodiff.array import aligned_copy
 from autodiff.errors import ShapeError, VerificationError
 from autodiff.op import OPS, Op
 from autodiff.program.code.emulate import Emulator
-from autodiff.program.code.flat import Code, Region, region_code
+from autodiff.program.code.flat import Code, FailedCall, Region, region_code
 from autodiff.program.code.kind import Kind, Operand, instruction_kind
 from autodiff.program.code.listing import instruction_lines
 from autodiff.program.code.lower import lower
@@ -25,6 +25,7 @@ from autodiff.program.difference import difference
 from autodiff.program.fused import FUSED
 from autodiff.program.interpret import interpret
 from autodiff.program.ir import Builder, Instruction, Program, Value
+from autodiff.program.opaque import opaque
 from autodiff.program.passes import PASSES, improve
 from autodiff.program.wellformed import verify_program
 
@@ -182,6 +183,43 @@ def test_lowered_verified_and_emulated(without: Any) -> None:
     tensor[...] = before
     np.testing.assert_allclose(Emulator(code).run(X)[0], z, rtol=1e-13)
     np.testing.assert_allclose(tensor, w, rtol=1e-13)
+
+
+def test_a_rule_called_back_within_a_region() -> None:
+    """Its function is one of the whole; no tensor is written before it."""
+    calls: list[int] = []
+
+    def own(x: Any) -> Any:
+        calls.append(1)
+        if len(calls) > 6:
+            raise ValueError("enough")
+        return np.tanh(x)
+
+    rule = opaque(dataclasses.replace(OPS["tanh"], name="own", forward=own))
+    try:
+        recorded, tensor = program()
+        for owner in (i for i in recorded.instructions if i.regions):
+            (body,) = owner.regions
+            for i in body.instructions:
+                if i.op.name == "tanh":
+                    i.op = rule.bind()
+        verify_program(recorded)
+        improved = recorded
+        for _, improved in improve(recorded):
+            verify_program(improved)
+        code = lower(improved)
+        verify_code(code, improved)
+        assert len(code.functions) == 1
+        assert from_words(to_words(code))[2] == code.instructions
+        before = tensor.copy()
+        z, w = expected(X, before)
+        np.testing.assert_allclose(Emulator(code).run(X)[0], z, rtol=1e-13)
+        np.testing.assert_allclose(tensor, w, rtol=1e-13)
+        with pytest.raises(FailedCall):
+            Emulator(code).run(X)
+        np.testing.assert_allclose(tensor, w, rtol=1e-13)
+    finally:
+        FUSED.pop(rule.name)
 
 
 def test_the_recorded_program_stays_as_it_is() -> None:

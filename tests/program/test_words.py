@@ -12,6 +12,7 @@ import pytest
 from autodiff.errors import VerificationError
 from autodiff.program.code.flat import Code
 from autodiff.program.code.kind import KINDS, Operand
+from autodiff.program.code.kinds.call_back import CallBack, Given
 from autodiff.program.code.kinds.copy import Copy
 from autodiff.program.code.kinds.gemm import Gemm
 from autodiff.program.code.kinds.map import Apply, Map, Window
@@ -39,6 +40,8 @@ EACH = [
     Rows("logsumexp", 4, 5, X, Z),
     Take(3, 2**40, 4, X, Y, Z),
     ScatterRows(3, 2, 4, X, Y, Z),
+    CallBack("_own_call", 2, (Given(X, (3, 0)), Given(Y, ())), (Given(Z, (2, 3)),)),
+    CallBack("_own_gradient_0", 0, (), (Given(Z, ()), Given(X, (0,)))),
 ]
 
 

@@ -71,7 +71,7 @@ int main(int argc, char **argv)
     }
     double *numbers = read_all(file, (size_t)head[2], sizeof *numbers);
     int status = 3;
-    if (ad_program_load(&program, words, (ptrdiff_t)head[0], buffers, (ptrdiff_t)head[1],
+    if (ad_program_load(&program, words, (ptrdiff_t)head[0], buffers, (ptrdiff_t)head[1], NULL, 0,
                         usable[n_usable - 1], &refusal) == AD_FINE)
         status = run(&program, numbers);
     else

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from autodiff.array import Array, is_float64
-from autodiff.program.code.flat import Code
-from autodiff.program.code.numbers import window
+from autodiff.program.code.flat import Code, FailedCall
+from autodiff.program.code.numbers import Spaces, window
 
 __all__ = ["Emulator"]
 
@@ -38,13 +38,16 @@ class Emulator:
     ) -> tuple[Any, ...]:
         """Run for each index of the leading axis; results are stacked."""
         n_stacked = len(stacked) - n_fixed
+        steps: list[tuple[Any, ...]] = []
         if before is not None:
             before.run()
         try:
-            steps = [
-                self.run(*(a[i] for a in stacked[:n_stacked]), *stacked[n_stacked:])
-                for i in range(n_steps)
-            ]
+            for i in range(n_steps):
+                arguments = (*(a[i] for a in stacked[:n_stacked]), *stacked[n_stacked:])
+                steps.append(self.run(*arguments))
+        except FailedCall as error:
+            error.step = len(steps)
+            raise
         finally:
             if after is not None:
                 after.run()
@@ -63,8 +66,13 @@ class Emulator:
         """Run the code once; the results are fresh."""
         spaces = [self.arena, *(np.asarray(a).reshape(-1) for a in arguments)]
         spaces += [b.reshape(-1) for b in self.code.buffers]
+        spaces = Spaces(spaces, self.code.functions)
         with np.errstate(all="ignore"):
-            for instruction in self.code.instructions:
-                instruction.emulate(spaces)
+            for number, instruction in enumerate(self.code.instructions):
+                try:
+                    instruction.emulate(spaces)
+                except FailedCall as error:
+                    error.instruction = number
+                    raise
         results = [np.array(window(spaces, place, shape)) for place, shape in self.code.results]
         return tuple(r if r.ndim else float(r) for r in results)

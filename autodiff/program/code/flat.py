@@ -12,6 +12,7 @@ from autodiff.program.ir import Instruction
 
 __all__ = [
     "Code",
+    "FailedCall",
     "FlatInstruction",
     "Meaning",
     "Operand",
@@ -53,6 +54,17 @@ class Meaning:
     sources: Sequence[Instruction | None]
     start: int = 0
     regions: Sequence[Code] = ()
+
+
+class FailedCall(IndexError):
+    """A function that the code has called has raised what caused this: in the emulator.
+
+    (In C it is ``_core.InstructionError``.)
+    """
+
+    instruction: int
+    step: int | None = None
+    numbers: tuple[float, ...] = ()
 
 
 class FlatInstruction(Protocol):
@@ -110,7 +122,8 @@ class Code:
     arguments : shapes. buffers : arrays that the code refers to, in the order of their spaces.
     labels : for each instruction, what it computes, for listings and profiles. results : pairs of
     operand and shape. names : of the buffers that are tensors, by number. meanings : for each
-    instruction, what :mod:`autodiff.program.code.verify` holds it to.
+    instruction, what :mod:`autodiff.program.code.verify` holds it to. functions : what instructions
+    call, by number; each takes a list of arrays and gives another. Regions call those of the whole.
     """
 
     arena_size: int = 0
@@ -121,6 +134,7 @@ class Code:
     results: list[tuple[Operand, Shape]] = field(default_factory=list)
     names: dict[int, str] = field(default_factory=dict)
     meanings: list[Meaning] = field(default_factory=list)
+    functions: list[Any] = field(default_factory=list)
 
 
 def regions_of(instruction: FlatInstruction) -> tuple[Region, ...]:
@@ -150,4 +164,5 @@ def region_code(region: Region, lowered: Code, around: Code) -> Code:
         list(region.results),
         lowered.names,
         lowered.meanings,
+        around.functions,
     )

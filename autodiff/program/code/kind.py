@@ -19,6 +19,7 @@ from autodiff.program.code.flat import Meaning, Operand, Places
 from autodiff.program.code.lowering import Lowering
 from autodiff.program.code.machine import Machine
 from autodiff.program.ir import Instruction, Value
+from autodiff.program.opaque import Opaque
 from autodiff.program.plan.layout import Layout
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Kind:
     ops : names of the ops that it carries out.
     composed : names of ops that :meth:`legal` makes of these, and which have no kind themselves.
     elementwise : carries out all elementwise ops, many at once.
+    opaque : carries out all ops that are called back: those that no kind can compute.
     can_fail : an instruction of this kind may report a fault when it runs; see :meth:`error`.
     """
 
@@ -74,6 +76,7 @@ class Kind:
     ops: ClassVar[tuple[str, ...]] = ()
     composed: ClassVar[tuple[str, ...]] = ()
     elementwise: ClassVar[bool] = False
+    opaque: ClassVar[bool] = False
     can_fail: ClassVar[bool] = False
 
     # ---- from programs to instructions ----
@@ -143,6 +146,7 @@ KINDS: dict[str, type[Kind]] = {}
 
 _BY_OP: dict[str, type[Kind]] = {}
 _ELEMENTWISE: list[type[Kind]] = []
+_OPAQUE: list[type[Kind]] = []
 
 KindT = TypeVar("KindT", bound=type[Kind])
 
@@ -171,6 +175,8 @@ def instruction_kind(cls: KindT) -> KindT:
     _BY_OP.update(dict.fromkeys(served, made))
     if made.elementwise:
         _ELEMENTWISE.append(made)
+    if made.opaque:
+        _OPAQUE.append(made)
     return made
 
 
@@ -181,5 +187,7 @@ def has_own_kind(op: Op) -> bool:
 
 def kind_of(op: Op) -> type[Kind] | None:
     """The kind that carries out an op, if there is one."""
+    if isinstance(op, Opaque):
+        return _OPAQUE[0]
     found = _BY_OP.get(op.name)
     return _ELEMENTWISE[0] if found is None and op.elementwise else found

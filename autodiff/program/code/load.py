@@ -81,4 +81,4 @@ def program_of(code: Code, lock: Any = None) -> Executor:
     """The executor in C of `code`, with this lock or one of its own."""
     from autodiff import _core
 
-    return _core.Program(to_words(code), code.buffers, lock)
+    return _core.Program(to_words(code), code.buffers, code.functions, lock)

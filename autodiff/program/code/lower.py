@@ -7,12 +7,14 @@ kinds decide (:mod:`autodiff.program.code.kinds`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from autodiff.errors import RecordingError
 from autodiff.program.code.flat import Code
 from autodiff.program.code.kinds import kind_of
 from autodiff.program.code.lowering import Lowering
 from autodiff.program.ir import Program, Value
+from autodiff.program.opaque import Function
 from autodiff.program.plan.arena import plan
 from autodiff.program.plan.layout import Layout
 from autodiff.program.plan.place import Placement, base_of, origin_of, place
@@ -22,7 +24,12 @@ __all__ = ["lower"]
 
 
 def lower(
-    program: Program, *, fuse: bool = True, in_place: bool = True, reuse: bool = True
+    program: Program,
+    *,
+    fuse: bool = True,
+    in_place: bool = True,
+    reuse: bool = True,
+    functions: Any = None,
 ) -> Code:
     """Place, schedule and flatten a program.
 
@@ -31,7 +38,9 @@ def lower(
     fuse : gather elementwise ops in maps.
     in_place : compute what a tensor is assigned in its buffer.
     reuse : let values that live at different times share memory.
+    functions : list of those of the code around this program, if there is some.
     """
+    functions = [] if functions is None else functions
     buffered: set[Value] = set()
     while True:
         placement = place(program, in_place=in_place, buffered=buffered)
@@ -41,23 +50,24 @@ def lower(
         assert not stuck <= buffered  # a copy waits for nothing but its value
         buffered |= stuck
 
-    def lower_region(region: Program) -> Code:
-        return lower(region, fuse=fuse, in_place=in_place, reuse=reuse)
+    def lower_region(region: Program, functions: list[Function]) -> Code:
+        return lower(region, fuse=fuse, in_place=in_place, reuse=reuse, functions=functions)
 
-    return _flatten(placement, stages, reuse, lower_region)
+    return _flatten(placement, stages, reuse, lower_region, functions)
 
 
 def _flatten(
     placement: Placement,
     stages: list[Stage],
     reuse: bool,
-    lower_region: Callable[[Program], Code],
+    lower_region: Callable[[Program, list[Function]], Code],
+    functions: list[Function],
 ) -> Code:
     program, layouts = placement.program, placement.layouts
     lives = _Lives(placement, stages)
     storages = {id(s): s for s in (layouts[v].storage for v in lives.kept) if s.in_arena}
     shapes = [x.shape for x in program.arguments]
-    lowering = Lowering(shapes, layouts, lives.kept, lives.origins, lower_region)
+    lowering = Lowering(shapes, layouts, lives.kept, lives.origins, lower_region, functions)
     lowering.code.arena_size = plan(storages.values(), reuse=reuse)
     for stage in stages:
         op = stage.members[0].op

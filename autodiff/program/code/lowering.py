@@ -9,6 +9,7 @@ import numpy as np
 from autodiff.array import Array, Shape
 from autodiff.program.code.flat import Code, FlatInstruction, Meaning, Operand, Region
 from autodiff.program.ir import Instruction, Program, Value
+from autodiff.program.opaque import Function
 from autodiff.program.plan.layout import Layout
 
 __all__ = ["Lowering"]
@@ -20,6 +21,7 @@ class Lowering:
     layouts : of all values of the placed program. kept : values that need memory; others live
     in registers. origins : of values that show another one, element by element in the same
     order, that one. lower_region : makes code of a program that an instruction owns.
+    functions : those that are called already; more are appended.
     """
 
     def __init__(
@@ -28,9 +30,10 @@ class Lowering:
         layouts: dict[Value, Layout],
         kept: Collection[Value],
         origins: dict[Value, Value],
-        lower_region: Callable[[Program], Code],
+        lower_region: Callable[[Program, list[Function]], Code],
+        functions: list[Function],
     ) -> None:
-        self.code = Code(arguments=arguments)
+        self.code = Code(arguments=arguments, functions=functions)
         self.code.buffers.append(np.zeros(0))  # the scalars' place; filled at the end
         self.layouts = layouts
         self.kept = kept
@@ -75,6 +78,13 @@ class Lowering:
             place = self._scalars[bits] = Operand(self._scalar_space, len(self._scalars))
         return place
 
+    def function(self, function: Function) -> int:
+        """The number of a function that the code calls."""
+        functions = self.code.functions
+        if function not in functions:
+            functions.append(function)
+        return functions.index(function)
+
     # ---- regions ----------------------------------------------------------------------
 
     def region(self, program: Program) -> tuple[Region, Code]:
@@ -82,7 +92,7 @@ class Lowering:
 
         Its buffers become buffers of this code, too. The second result is for :meth:`emit_one`.
         """
-        code = self.lower_region(program)
+        code = self.lower_region(program, self.code.functions)
         spaces = [self._space(b, code.names.get(n, "")) for n, b in enumerate(code.buffers)]
         region = Region(
             code.arena_size,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -10,7 +11,15 @@ from numpy.lib.stride_tricks import as_strided
 from autodiff.array import Array
 from autodiff.program.code.flat import Operand, Region
 
-__all__ = ["run_region", "window"]
+__all__ = ["Spaces", "run_region", "window"]
+
+
+class Spaces(list[Array]):
+    """The memories of code, and the functions that its instructions call."""
+
+    def __init__(self, memories: Iterable[Array], functions: Sequence[Any]) -> None:
+        super().__init__(memories)
+        self.functions = functions
 
 
 def window(
@@ -34,6 +43,7 @@ def run_region(region: Region, spaces: Sequence[Array], arguments: Sequence[Arra
     """
     inner = [np.full(region.arena_size, np.nan), *(np.asarray(a).reshape(-1) for a in arguments)]
     inner += [spaces[space] for space in region.buffers]
+    inner = Spaces(inner, getattr(spaces, "functions", ()))
     for instruction in region.instructions:
         instruction.emulate(inner)
     return [np.array(window(inner, place, shape)) for place, shape in region.results]

@@ -8,6 +8,9 @@ A field is encoded by its annotation: a number is one word (a float by its bits)
 number in the table, an operand two words (space -1: None), a tuple its length and then its items, a
 record its fields in order. Code that an instruction owns is written as the whole is, from the size
 of the arena on; but after the number of its buffers comes, for each, its space around.
+
+Functions that instructions call travel beside the words, too, and the words have their numbers.
+They are Python's: a program that calls some cannot leave its process as words.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from autodiff.array import Shape
 from autodiff.program.ir import VIEWS, Instruction, Value
+from autodiff.program.opaque import calls_back
 from autodiff.program.plan.layout import squeezed
 from autodiff.program.plan.place import Placement, base_of
 
@@ -110,6 +111,7 @@ class _Scheduler:
             for x in instruction.inputs:
                 if x.producer is not None:
                     self._edge(x.producer, instruction)
+        self._connect_calls(placement)
         states = {state: value for value, state in placement.homes.items()}
         for instruction in self.instructions:
             if instruction.op.name in VIEWS:
@@ -121,6 +123,21 @@ class _Scheduler:
                     plain = x is base and x.shape == instruction.outputs[0].shape
                     if not (plain and instruction.op.op.elementwise):
                         self.rivals.setdefault(writer, []).append(instruction)
+
+    def _connect_calls(self, placement: Placement) -> None:
+        """Nothing writes to a tensor before everything that is called back, and may fail, is done.
+
+        (Where a call needs what a tensor is assigned, both wait: the tensor is stuck.)
+        """
+        calls = [i for i in self.instructions if calls_back(i)]
+        if not calls:
+            return
+        for writer in self.instructions:
+            if writer.op.name in VIEWS:
+                continue
+            if any(placement.layouts[z].storage.buffer is not None for z in writer.outputs):
+                for call in calls:
+                    self._edge(call, writer)
 
     def _edge(self, before: Instruction, after: Instruction) -> None:
         self.readers[before].append(after)
