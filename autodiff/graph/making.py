@@ -1,9 +1,9 @@
 """Making nodes quickly: what :class:`autodiff.Node` does, in the usual cases.
 
 A graph that is built anew in every step is built by these functions. They take what is exactly a
-node, a tensor, a Python number or an array of float64, outside recordings, if the shapes fit; for
-anything else (an op with several outputs, too) they return None, and the general way, which calls
-the class, says what is wrong.
+node, a tensor, a Python number or an array of float64 (in a recording, of nodes alone), if the
+shapes fit; for anything else (an op with several outputs, too) they return None, and the general
+way, which calls the class, says what is wrong.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from autodiff import apply
 from autodiff.array import Array, Shape, aligned_copy, is_float64
 from autodiff.errors import ShapeError
-from autodiff.graph.observer import in_force
+from autodiff.graph.observer import current_observer, in_force
 from autodiff.graph.place import USER_FILES, users
 from autodiff.graph.state import State, TensorState
 from autodiff.op import BoundOp
@@ -52,7 +52,10 @@ def register(node: type[State], tensor: type[TensorState]) -> None:
 
 def of_one(bound: BoundOp, x: Any, shape: Shape | None = None) -> Any:
     """The node of an op of one input; called by what the user has called."""
-    if x.home is not None or _observer() is not None:
+    home = None
+    if _observer() is not None:
+        home, (x,) = _in_recording((x,))
+    if x.home is not home:
         return None
     op = bound.op
     if shape is None:
@@ -72,14 +75,15 @@ def of_one(bound: BoundOp, x: Any, shape: Shape | None = None) -> Any:
         frame = users(frame)
     node = _new(_Node)
     needed = (True,) if x.needs_gradient and op.backward[0] is not None else (False,)
-    node.build(bound, (x,), shape, needed, None, frame.f_code, frame.f_lasti)
+    node.build(bound, (x,), shape, needed, home, frame.f_code, frame.f_lasti)
     return node
 
 
 def of_two(bound: BoundOp, x: Any, y: Any) -> Any:
     """The node of an op of two inputs; called by what the user has called."""
+    home = None
     if _observer() is not None:
-        return None
+        home, (x, y) = _in_recording((x, y))
     try:
         frame = _frame(2)
     except ValueError:  # nobody of Python's has called
@@ -88,10 +92,10 @@ def of_two(bound: BoundOp, x: Any, y: Any) -> Any:
         frame = users(frame)
     code, instruction = frame.f_code, frame.f_lasti
     if type(y) not in _NODES:
-        y = _constant(y, code, instruction)
+        y = _constant(y, home, code, instruction)
     elif type(x) not in _NODES:
-        x = _constant(x, code, instruction)
-    if x is None or y is None or x.home is not None or y.home is not None:
+        x = _constant(x, home, code, instruction)
+    if x is None or y is None or x.home is not home or y.home is not home:
         return None
     op = bound.op
     shape = x.shape
@@ -110,14 +114,17 @@ def of_two(bound: BoundOp, x: Any, y: Any) -> Any:
     else:
         needed = (False, True) if wanted else (False, False)
     node = _new(_Node)
-    node.build(bound, (x, y), shape, needed, None, code, instruction)
+    node.build(bound, (x, y), shape, needed, home, code, instruction)
     return node
 
 
 def of_several(bound: BoundOp, inputs: Sequence[Any], shape: Shape | None = None) -> Any:
     """The node of any op."""
-    if bound.op.several or _observer() is not None:
+    if bound.op.several:
         return None
+    home = None
+    if _observer() is not None:
+        home, inputs = _in_recording(inputs)
     try:
         frame = _frame(2)
     except ValueError:  # nobody of Python's has called
@@ -129,11 +136,11 @@ def of_several(bound: BoundOp, inputs: Sequence[Any], shape: Shape | None = None
     for x in nodes:
         if type(x) not in _NODES:
             nodes = tuple(
-                [x if type(x) in _NODES else _constant(x, code, instruction) for x in nodes]
+                [x if type(x) in _NODES else _constant(x, home, code, instruction) for x in nodes]
             )
             break
     for x in nodes:
-        if x is None or x.home is not None:
+        if x is None or x.home is not home:
             return None
     if shape is None:
         shapes = [x.shape for x in nodes]
@@ -142,7 +149,7 @@ def of_several(bound: BoundOp, inputs: Sequence[Any], shape: Shape | None = None
         except ShapeError:
             return None
     node = _new(_Node)
-    node.build(bound, nodes, shape, needed_of(bound, nodes), None, code, instruction)
+    node.build(bound, nodes, shape, needed_of(bound, nodes), home, code, instruction)
     return node
 
 
@@ -168,8 +175,19 @@ def needed_of(bound: BoundOp, inputs: Sequence[State]) -> tuple[bool, ...]:
     return tuple([x.needs_gradient and rules[i] is not None for i, x in enumerate(inputs)])
 
 
-def _constant(value: Any, code: Any, instruction: int) -> Any:
-    """A constant tensor of a number or an array; None if it is anything else."""
+def _in_recording(inputs: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
+    """The recording in force, if any, and the inputs: for nodes from outside their stand-ins."""
+    observer = current_observer()
+    if observer is None or observer.home is None:
+        return None, inputs
+    home, here = observer.home, observer.here
+    return home, [here(x) if type(x) in _NODES and x.home is not home else x for x in inputs]
+
+
+def _constant(value: Any, home: Any, code: Any, instruction: int) -> Any:
+    """A constant tensor of a number or an array; None if it is anything else, or in a recording."""
+    if home is not None:
+        return None
     kind = type(value)
     if kind is float or (kind is int and -_EXACT < value < _EXACT):
         array = _numbers.get(value)

@@ -6,6 +6,7 @@ ran and how far it was, as Python itself does it.
 
 from __future__ import annotations
 
+import functools
 import sys
 from types import CodeType, FrameType
 from typing import Any
@@ -39,6 +40,7 @@ def place_of_user() -> tuple[CodeType, int]:
     return frame.f_code, frame.f_lasti
 
 
+@functools.lru_cache(1024)
 def line_of(code: Any, instruction: int) -> Any:
     """File and line of an instruction; a place that is no code is one already."""
     if not isinstance(code, CodeType):

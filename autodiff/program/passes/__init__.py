@@ -8,9 +8,9 @@ be switched off in the same way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
-from autodiff.program.ir import Program
+from autodiff.program.ir import Instruction, Program
 from autodiff.program.passes.accumulate import accumulate
 from autodiff.program.passes.carry import Carried, carry
 from autodiff.program.passes.combine import combine
@@ -48,8 +48,23 @@ def improve(program: Program, without: Collection[str] = ()) -> Iterator[tuple[s
     Passes change what they are given: look at one before the next. `program` stays as it is.
     """
     program = program.copy()
+    begun = program.instructions
     for change in _ORDER:
         if change.__name__ not in without:
             program = change(program)
             yield change.__name__, program
-    yield "legalise", legalise(program)
+    program = legalise(program)
+    _forget(begun, program)
+    yield "legalise", program
+
+
+def _forget(instructions: Iterable[Instruction], program: Program) -> None:
+    """Let go of the instructions that are not in the program, so that no collection must find them.
+
+    (An instruction and its values know each other.)
+    """
+    kept = set(program.instructions)
+    for instruction in instructions:
+        if instruction not in kept:
+            for value in instruction.outputs:
+                value.producer = None
