@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numerics import complex_step
-from table import EXAMPLES, OF_THE_LIBRARY
+from table import EXAMPLES, OF_THE_LIBRARY, of_each, parts
 
 import autodiff
 from autodiff import ops
@@ -37,14 +37,7 @@ def drawn(
 
 
 def gradient_for(output: Any, rng: np.random.Generator) -> Any:
-    if isinstance(output, tuple):
-        return tuple(np.asarray(rng.normal(size=z.shape)) for z in output)
-    return rng.normal(size=output.shape)
-
-
-def parts(value: Any) -> list[Any]:
-    """The outputs, one or several."""
-    return list(value) if isinstance(value, tuple) else [value]
+    return of_each(lambda z: np.asarray(rng.normal(size=z.shape)), output)
 
 
 def each(op: Op, value: Any, change: Any) -> Any:
