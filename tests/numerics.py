@@ -17,6 +17,8 @@ def complex_step(
 ) -> np.ndarray:
     """Gradient of sum(weight * function(*inputs)) with respect to input `position`.
 
+    weight : of each output, a tuple, if there are several.
+
     It is ``imag f(x + ih) / h`` in every element in turn; `function` runs on complex128.
     """
     lifted = [np.array(x, np.complex128) for x in inputs]
@@ -26,7 +28,9 @@ def complex_step(
         kept = x[at]
         x[at] = kept + STEP * 1j
         with apply.complex_step():
-            gradient[at] = np.sum(weight * np.imag(function(*lifted))) / STEP
+            found = function(*lifted)
+        pairs = zip(weight, found, strict=True) if type(weight) is tuple else [(weight, found)]
+        gradient[at] = sum(np.sum(w * np.imag(z)) for w, z in pairs) / STEP
         x[at] = kept
     return gradient
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,9 @@ __all__ = [
     "compiles",
     "drawn",
     "is_exact",
+    "of_each",
     "over",
+    "parts",
     "variants",
 ]
 
@@ -67,6 +70,16 @@ def drawn(op: Op, shapes: Sequence[tuple[int, ...]], rng: np.random.Generator) -
             continue
         arrays.append(op.into_domain(i, np.asarray(rng.normal(size=shape) * 3.0)))
     return arrays
+
+
+def parts(value: Any) -> list[Any]:
+    """The outputs of an op, one or several."""
+    return list(value) if isinstance(value, tuple) else [value]
+
+
+def of_each(change: Callable[[Any], Any], value: Any) -> Any:
+    """Something of the output, or a tuple of that of each of several."""
+    return tuple(map(change, value)) if isinstance(value, tuple) else change(value)
 
 
 def is_exact(op: Op) -> bool:

@@ -35,7 +35,6 @@ from autodiff.graph.memory import assign_together, require_value, sealed, snapsh
 from autodiff.graph.naming import summary
 from autodiff.graph.observer import current_observer, escaped, here, missing
 from autodiff.graph.place import place_of_user
-from autodiff.graph.several import is_hub
 from autodiff.graph.state import State, TensorState
 from autodiff.graph.unfinished import note_read
 from autodiff.op import OUTPUT_OF, BoundOp
@@ -96,7 +95,7 @@ class Node(Copies, Operators):
             raise refusal(ShapeError, str(error), **named) from None
         home = None if observer is None else observer.home
         self.build(op, tuple(inputs), shape, needed_of(op, inputs), home, *place_of_user())
-        if is_hub(self) and not isinstance(self, Hub):
+        if op.op.several and not isinstance(self, Hub):
             raise TypeError(f"{op.name} has several outputs: call its function, not Node")
         if name:
             self.name = name

@@ -226,7 +226,12 @@ class Program:
         needed = set(self.outputs)
         order: list[Instruction] = []
         for instruction in reversed(self.instructions):
-            if not needed.isdisjoint(instruction.outputs):
+            plain = instruction.plain
+            if (
+                instruction.output in needed
+                if plain
+                else not needed.isdisjoint(instruction.outputs)
+            ):
                 needed.update(instruction.inputs)
                 order.append(instruction)
         order.reverse()

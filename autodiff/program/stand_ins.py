@@ -21,7 +21,6 @@ from autodiff.graph.memory import room
 from autodiff.graph.node import Tensor
 from autodiff.graph.observer import Observer, escaped, observe
 from autodiff.graph.order import ancestors
-from autodiff.graph.several import is_hub
 from autodiff.graph.state import OutsideReader, State
 from autodiff.graph.waiting import is_unread, unread
 from autodiff.program.handlers import has_handlers, in_handler
@@ -91,7 +90,7 @@ class Watch(Observer):
 
     def forward(self, node: State, value: Any) -> None:
         """Name the value."""
-        if is_hub(node):
+        if type(value) is tuple:
             return  # its outputs have names
         value._value.label = value._value.label or node.name
         value._value.where = value._value.where or node.where

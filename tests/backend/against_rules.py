@@ -14,7 +14,7 @@ from autodiff.op import BoundOp
 
 core = pytest.importorskip("autodiff._core")
 import numerics  # noqa: E402
-from table import is_exact  # noqa: E402
+from table import is_exact, of_each, parts  # noqa: E402
 
 reference = Reference()
 
@@ -51,12 +51,15 @@ def compare(bound: BoundOp, inputs: Sequence[np.ndarray], rng: np.random.Generat
     kept = [x.copy() for x in inputs]
     z = core.forward(bound, inputs)
     expected = reference.forward(bound, inputs)
-    assert_close(z, expected, exact)
-    assert_fresh(z, inputs)
-    g = rng.uniform(-2.0, 2.0, expected.shape)
-    g_kept, z_kept = g.copy(), expected.copy()
+    for k, (part, wanted) in enumerate(zip(parts(z), parts(expected), strict=True)):
+        assert_close(part, wanted, exact)
+        assert_fresh(part, [*inputs, *parts(z)[:k]])
+    g = of_each(lambda z: np.asarray(rng.uniform(-2.0, 2.0, z.shape)), expected)
+    given = [*parts(g), *parts(expected)]
+    given_kept = [x.copy() for x in given]
     gradients = expected_gradients(bound, g, expected, inputs)
-    exact = exact and all(x.shape == g.shape for x in inputs)  # else gradients are summed
+    # Else gradients are summed.
+    exact = exact and all(x.shape == s.shape for x in inputs for s in parts(g))
     for needed in itertools.product([True, False], repeat=len(inputs)):
         found = core.backward(bound, g, expected, list(inputs), needed)
         assert len(found) == len(inputs)
@@ -64,6 +67,6 @@ def compare(bound: BoundOp, inputs: Sequence[np.ndarray], rng: np.random.Generat
             assert_close(actual, gradient if wanted else None, exact)
         arrays = [a for a in found if a is not None]
         for k, array in enumerate(arrays):
-            assert_fresh(array, [g, expected, *inputs, *arrays[:k]])
-    for now, before in zip([*inputs, g, expected], [*kept, g_kept, z_kept], strict=True):
+            assert_fresh(array, [*given, *inputs, *arrays[:k]])
+    for now, before in zip([*inputs, *given], [*kept, *given_kept], strict=True):
         np.testing.assert_array_equal(now, before)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numerics import complex_step
-from table import EXAMPLES, OF_THE_LIBRARY
+from table import EXAMPLES, OF_THE_LIBRARY, of_each, parts
 
 import autodiff
 from autodiff import ops
@@ -25,12 +25,26 @@ differentiable = pytest.mark.parametrize(
 
 def drawn(
     op: Op, example: Example, rng: np.random.Generator
-) -> tuple[BoundOp, tuple[np.ndarray, ...], np.ndarray, np.ndarray]:
-    """The bound op, its inputs, its output and a gradient, the last two by the reference."""
+) -> tuple[BoundOp, tuple[np.ndarray, ...], Any, Any]:
+    """The bound op, its inputs, its output and a gradient, the last two by the reference.
+
+    Of several outputs they are tuples.
+    """
     bound = op.bind(**example.attributes)
     inputs = example.draw(rng)
     output = get_backend("reference").forward(bound, inputs)
-    return bound, inputs, output, rng.normal(size=output.shape)
+    return bound, inputs, output, gradient_for(output, rng)
+
+
+def gradient_for(output: Any, rng: np.random.Generator) -> Any:
+    return of_each(lambda z: np.asarray(rng.normal(size=z.shape)), output)
+
+
+def each(op: Op, value: Any, change: Any) -> Any:
+    """The output, or each of several, changed: change(name, array)."""
+    if op.several:
+        return tuple(change(name, z) for name, z in zip(op.outputs, value, strict=True))
+    return change("z", value)
 
 
 def needed_by(op: Op, inputs: Any) -> list[bool]:
@@ -45,15 +59,19 @@ def test_the_shape_rule_says_the_real_shape(
     op: Op, example: Example, backend: Backend, rng: np.random.Generator
 ) -> None:
     bound, inputs, output, _ = drawn(op, example, rng)
-    promised = bound.shape(*[x.shape for x in inputs])
-    assert type(promised) is tuple
-    assert all(type(n) is int for n in promised)
-    value = backend.forward(bound, inputs)
-    assert type(value) is np.ndarray
-    assert value.shape == promised == output.shape
-    assert value.dtype == np.float64
-    assert value.flags.c_contiguous
-    assert value.flags.aligned
+    said = bound.shape(*[x.shape for x in inputs])
+    found = backend.forward(bound, inputs)
+    assert type(said) is tuple
+    assert isinstance(found, tuple) == op.several
+    shapes = said if op.several else (said,)
+    for promised, value, reference in zip(shapes, parts(found), parts(output), strict=True):
+        assert type(promised) is tuple
+        assert all(type(n) is int for n in promised)
+        assert type(value) is np.ndarray
+        assert value.shape == promised == reference.shape
+        assert value.dtype == np.float64
+        assert value.flags.c_contiguous
+        assert value.flags.aligned
 
 
 @cases
@@ -61,9 +79,10 @@ def test_the_forward_rule_runs_on_complex_numbers(
     op: Op, example: Example, rng: np.random.Generator
 ) -> None:
     bound, inputs, output, _ = drawn(op, example, rng)
-    value = bound.forward([x.astype(np.complex128) for x in inputs])
-    np.testing.assert_allclose(np.real(value), output, rtol=1e-13, atol=1e-14)
-    np.testing.assert_allclose(np.imag(value), 0.0, atol=1e-14)
+    found = bound.forward([x.astype(np.complex128) for x in inputs])
+    for value, reference in zip(parts(found), parts(output), strict=True):
+        np.testing.assert_allclose(np.real(value), reference, rtol=1e-13, atol=1e-14)
+        np.testing.assert_allclose(np.imag(value), 0.0, atol=1e-14)
 
 
 # ---- the backward rules ----------------------------------------------------------------
@@ -102,7 +121,7 @@ def test_what_is_not_declared_as_read_is_not_read(
 
     names = op.inputs * len(inputs) if op.variadic else op.inputs
     poisoned = [hidden(name, x) for name, x in zip(names, inputs, strict=True)]
-    sent = backend.backward(bound, g, hidden("z", output), poisoned, needed)
+    sent = backend.backward(bound, g, each(op, output, hidden), poisoned, needed)
     for gx, e in zip(sent, expected, strict=True):
         assert (gx is None) == (e is None)
         if gx is not None:
@@ -113,17 +132,18 @@ def test_what_is_not_declared_as_read_is_not_read(
 def test_every_declared_read_is_read(op: Op, example: Example, rng: np.random.Generator) -> None:
     # A read too many keeps memory and blocks passes. Values that are NaN must spoil something.
     bound, inputs, output, g = drawn(op, example, rng)
-    if output.size == 0 or example.attributes.get("exponent") == 0.0:
+    if sum(z.size for z in parts(output)) == 0 or example.attributes.get("exponent") == 0.0:
         pytest.skip("nothing to see in this example")
     reference = get_backend("reference")
-    g = np.where(g == 0.0, 1.0, g)
+    g = each(op, g, lambda _, x: np.where(x == 0.0, 1.0, x))
     expected = reference.backward(bound, g, output, inputs, needed_by(op, inputs))
     for name in op.reads - {"rows", "condition"}:  # these choose; NaN is no choice
-        poisoned = [
-            np.full_like(x, np.nan) if n == name else x
-            for n, x in zip(op.inputs, inputs, strict=True)
-        ]
-        z = np.full_like(output, np.nan) if name == "z" else output
+
+        def spoilt(n: str, x: np.ndarray, name: str = name) -> np.ndarray:
+            return np.full_like(x, np.nan) if n == name else x
+
+        poisoned = [spoilt(n, x) for n, x in zip(op.inputs, inputs, strict=True)]
+        z = each(op, output, spoilt)
         sent = reference.backward(bound, g, z, poisoned, needed_by(op, inputs))
         same = [gx is None or np.array_equal(gx, e) for gx, e in zip(sent, expected, strict=True)]
         assert not all(same), f"{op.name} declares that it reads {name}, but does not"
@@ -135,21 +155,23 @@ def test_nothing_is_written_to_and_memory_is_fresh(
     op: Op, example: Example, writeable: bool, backend: Backend, rng: np.random.Generator
 ) -> None:
     bound, inputs, _, g = drawn(op, example, rng)
-    arrays = [*inputs, g]
+    arrays = [*inputs, *parts(g)]
     for x in arrays:
         x.flags.writeable = writeable
     before = [x.tobytes() for x in arrays]
     output = backend.forward(bound, inputs)
-    assert output.flags.writeable
-    output.flags.writeable = writeable
-    made = [output]
-    before_output = output.tobytes()
+    made = parts(output)
+    n_outputs = len(made)
+    for z in made:
+        assert z.flags.writeable
+        z.flags.writeable = writeable
+    before_output = [z.tobytes() for z in made]
     sent = backend.backward(bound, g, output, inputs, needed_by(op, inputs))
     made += [gx for gx in sent if gx is not None]
     assert [x.tobytes() for x in arrays] == before
-    assert output.tobytes() == before_output
+    assert [z.tobytes() for z in parts(output)] == before_output
     for i, x in enumerate(made):
-        assert i == 0 or x.flags.writeable
+        assert i < n_outputs or x.flags.writeable
         for other in [*arrays, *made[:i]]:
             assert not np.shares_memory(x, other)
 
@@ -181,8 +203,9 @@ def test_the_same_array_for_all_inputs(op: Op, backend: Backend, rng: np.random.
     same = [x] * max(2, len(op.inputs))
     apart = [x.copy() for _ in same]
     output = backend.forward(bound, same)
-    np.testing.assert_array_equal(output, backend.forward(bound, apart))
-    g, needed = rng.normal(size=output.shape), needed_by(op, same)
+    for z, e in zip(parts(output), parts(backend.forward(bound, apart)), strict=True):
+        np.testing.assert_array_equal(z, e)
+    g, needed = gradient_for(output, rng), needed_by(op, same)
     sent = backend.backward(bound, g, output, same, needed)
     expected = backend.backward(bound, g, output, apart, needed)
     for gx, e in zip(sent, expected, strict=True):
@@ -206,28 +229,35 @@ def test_second_derivatives_are_those_of_the_complex_step(
         autodiff.Tensor(x, constant=not a, name=f"input {i}")
         for i, (x, a) in enumerate(zip(inputs, able, strict=True))
     ]
-    z = autodiff.Node(bound, nodes)
-    seed = autodiff.Tensor(g)
+    outputs = parts(nodes[0].__autodiff_apply__(bound, nodes))
+    seeds = [autodiff.Tensor(s) for s in parts(g)]
     xs = [x for x, a in zip(nodes, able, strict=True) if a]
-    firsts = autodiff.gradients(z, xs, seed)
+    if op.several:
+        firsts = autodiff.gradients(
+            sum((z * s).sum() for z, s in zip(outputs, seeds, strict=True)), xs
+        )
+    else:
+        firsts = autodiff.gradients(outputs[0], xs, seeds[0])
     reference = backend.backward(bound, g, output, inputs, able)
     weights = []
     for first, e in zip(firsts, [r for r in reference if r is not None], strict=True):
         np.testing.assert_allclose(first.forward(), e, rtol=1e-13, atol=1e-14)
         weights.append(rng.normal(size=first.shape))
-    total = sum(((f * w).sum() for f, w in zip(firsts, weights, strict=True)), start=seed.sum() * 0)
-    seconds = autodiff.gradients(total, [*xs, seed])
+    start = sum(s.sum() * 0 for s in seeds)
+    total = sum(((f * w).sum() for f, w in zip(firsts, weights, strict=True)), start=start)
+    seconds = autodiff.gradients(total, [*xs, *seeds])
 
     def first_gradients(*values: Any) -> Any:
-        *values, g_ = values
+        values, gs = values[: len(inputs)], values[len(inputs) :]
+        g_ = gs if op.several else gs[0]
         z_ = bound.forward(values)
         sums: Any = 0.0
         for w, i in zip(weights, np.flatnonzero(able), strict=True):
             sums = sums + np.sum(w * input_gradient(bound, int(i), g_, z_, values))
         return sums
 
-    arguments = [*inputs, g]
-    where = [*np.flatnonzero(able), len(inputs)]
+    arguments = [*inputs, *parts(g)]
+    where = [*np.flatnonzero(able), *range(len(inputs), len(arguments))]
     for position, second in zip(where, seconds, strict=True):
         expected = complex_step(first_gradients, arguments, int(position), 1.0)
         scale = max(1.0, float(np.max(np.abs(expected), initial=0.0)))

@@ -169,8 +169,9 @@ def _needed(program: Program, reads: Reads) -> list[Instruction]:
     needed = set(program.outputs)
     instructions = []
     for instruction in reversed(program.instructions):
-        if not needed.isdisjoint(instruction.outputs):
-            needed.update(reads.get(instruction.outputs[0]) or instruction.inputs)
+        outputs = instruction.outputs
+        if outputs[0] in needed if instruction.plain else not needed.isdisjoint(outputs):
+            needed.update(reads.get(outputs[0]) or instruction.inputs)
             instructions.append(instruction)
     return instructions[::-1]
 
