@@ -209,6 +209,7 @@ def emit_in(
     emitter : what has emitted those.
     """
     emitter = emitter or Emitter()
+    replaced = new.keys()
     for members in order:
         value = members[0]
         if value in new:
@@ -222,9 +223,16 @@ def emit_in(
         for value in members:
             old = value.producer
             assert old is not None
+            inputs = old.inputs
+            if not replaced.isdisjoint(inputs):
+                inputs = renamed(inputs, new)
             emitter.rank = old.rank
-            kept = emitter.keep_all(old, renamed(old.inputs, new))
-            for z, z_kept in zip(old.outputs, kept, strict=True):
+            if old.plain:
+                kept = emitter.keep(old, inputs)
+                if kept is not value:
+                    new[value] = kept
+                continue
+            for z, z_kept in zip(old.outputs, emitter.keep_all(old, inputs), strict=True):
                 if z_kept is not z:
                     new[z] = z_kept
     return program.replaced(emitter.instructions, new).in_order()

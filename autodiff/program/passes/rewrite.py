@@ -253,8 +253,11 @@ def rewrite(
     """
     emitter = Emitter(plain=plain)
     new: dict[Value, Value] = {}
+    replaced = new.keys()
     for old in program.instructions:
-        inputs = renamed(old.inputs, new)
+        inputs = old.inputs
+        if not replaced.isdisjoint(inputs):
+            inputs = renamed(inputs, new)
         emitter.rank = old.rank
         if not old.plain:
             kept = emitter.keep_all(old, inputs, regions)
@@ -288,7 +291,7 @@ def exchange(program: Program, instead: Callable[[Instruction], Instruction | No
 
 def renamed(values: tuple[Value, ...], new: dict[Value, Value]) -> tuple[Value, ...]:
     """The values, and what takes the place of some."""
-    return values if new.keys().isdisjoint(values) else tuple([new.get(x, x) for x in values])
+    return tuple([new.get(x, x) for x in values])
 
 
 def substitute(program: Program, new: dict[Value, Value]) -> Program:
@@ -354,7 +357,8 @@ class _Substitution:
         emitter, now = self.emitter, self.now
         self.done.add(instruction)
         emitter.rank = instruction.rank
-        inputs = renamed(inputs, now)
+        if not now.keys().isdisjoint(inputs):
+            inputs = renamed(inputs, now)
         if instruction.plain:
             value = emitter.keep(instruction, inputs)
             if value is not instruction.output:
