@@ -124,10 +124,11 @@ class Instruction:
         self.simple = False
         self.source: Instruction | None = None
         self.regions = regions
-        self.plain = not (regions or op.op.several)
+        several = op.op.several
+        self.plain = not several and not regions
         if shape is None:
-            shape = self.promised()
-        if op.op.several:
+            shape = op.shape(*[x.shape for x in inputs]) if self.plain else self.promised()
+        if several:
             self.outputs = tuple([Value(s, "computed", None, "", self) for s in shape])
             for position, value in enumerate(self.outputs):
                 value.position = position
@@ -201,9 +202,9 @@ class Program:
         for old in self.instructions:
             inputs = [new.get(x, x) for x in old.inputs]
             if old.plain:
-                z_old = old.output
-                instruction = Instruction(old.op, inputs, z_old.label, old.rank, z_old.shape)
-                new[z_old] = instruction.output
+                value = old.output
+                instruction = Instruction(old.op, inputs, value.label, old.rank, value.shape)
+                new[value] = instruction.output
             else:
                 regions = tuple([region.copy() for region in old.regions])
                 instruction = Instruction(old.op, inputs, "", old.rank, old.shape, regions)

@@ -58,7 +58,8 @@ def test_arrays_give_arrays() -> None:
     np.testing.assert_array_equal(y, np.sin(X))
 
 
-def test_outputs_that_a_rule_gives_twice_share_no_memory(backend: Backend) -> None:
+@pytest.mark.parametrize("rule", [lambda x: x, lambda x: 1.0 * x, lambda x: (2.0 * x)[:]])
+def test_outputs_that_a_rule_gives_twice_share_no_memory(rule: Any, backend: Backend) -> None:
     @declare(
         outputs=("first", "second"),
         shape=lambda x: (x, x),
@@ -66,15 +67,16 @@ def test_outputs_that_a_rule_gives_twice_share_no_memory(backend: Backend) -> No
         examples=[example((3,))],
     )
     def own_twins(x: Any) -> Any:
-        """z = x, twice."""
-        return x, x
+        """z = something of x, twice."""
+        z = rule(x)
+        return z, z
 
     x = Tensor(X)
     first, second = own_twins(x)
     arrays = [x.value, first.value, second.value]
     stored = [x.stored, first.stored, second.stored]
     for i, one in enumerate(stored):
-        np.testing.assert_array_equal(arrays[i], X)
+        np.testing.assert_array_equal(arrays[i], rule(X) if i else X)
         assert not any(np.shares_memory(one, other) for other in stored[:i])
 
 
@@ -93,6 +95,7 @@ def test_names_say_which_output(backend: Backend) -> None:
     assert 'label="own_slogdet"' in text
     assert 'label="own_slogdet.logdet' in text
     assert 'label="own_slogdet.sign' not in text
+    assert sorted(re.findall(r'-> n\d+ \[label="(.*)"\]', text)) == ["()", "(2, 2)"]
 
 
 def test_stale_outputs_are_computed_anew(backend: Backend) -> None:
@@ -367,11 +370,24 @@ def test_copies(twin_of: Any) -> None:
     assert not x.has_gradient
 
 
+def test_a_copy_has_values_of_its_own() -> None:
+    sine, cosine = several.sincos()(Tensor(X))
+    (sine + cosine).forward()
+    hub = sine.inputs[0]
+    twin = copy.copy(hub)
+    for mine, theirs in zip(twin.stored, hub.stored, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+        assert not np.shares_memory(mine, theirs)
+
+
 def test_an_anomaly_names_the_output() -> None:
     a = Tensor(np.zeros((2, 2)), name="flat")
     with np.errstate(all="ignore"):
-        sign, logdet = several.slogdet()(a)
-        with autodiff.detect_anomaly(), pytest.raises(AnomalyError, match="its output logdet"):
+        _, logdet = several.slogdet()(a)
+        with (
+            autodiff.detect_anomaly(),
+            pytest.raises(AnomalyError, match="of the value for its output logdet of"),
+        ):
             logdet.forward()
         x = Tensor(X)
         sine, cosine = several.sincos()(x)
@@ -412,11 +428,11 @@ def test_a_rule_that_gives_one_too_few_is_refused(backend: Backend) -> None:
         """z = x, and nothing."""
         return (x,)
 
-    with pytest.raises(TypeError, match="own_short.*tuple of a, b"):
+    with pytest.raises(TypeError, match=r"own_short.*tuple of a, b"):
         own_short(Tensor(X))[0].forward()
 
 
 def test_shapes_that_do_not_fit_name_the_operands() -> None:
     r, t = Tensor(np.ones(2), name="radius"), Tensor(X)
-    with pytest.raises(ShapeError, match="own_polar.*radius"):
+    with pytest.raises(ShapeError, match=r"own_polar.*radius"):
         several.polar()(r, t)

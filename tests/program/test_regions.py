@@ -14,7 +14,7 @@ from autodiff.array import aligned_copy
 from autodiff.errors import ShapeError, VerificationError
 from autodiff.op import OPS, Op
 from autodiff.program.code.emulate import Emulator
-from autodiff.program.code.flat import Code, Region
+from autodiff.program.code.flat import Code, Region, region_code
 from autodiff.program.code.kind import Kind, Operand, instruction_kind
 from autodiff.program.code.listing import instruction_lines
 from autodiff.program.code.lower import lower
@@ -398,6 +398,17 @@ def accepted(
         return False
     assert computes_the_same(changed, tensor, before), what
     return True
+
+
+def test_a_region_sees_buffers_only() -> None:
+    code, _, _ = lowered()
+    owner: Any = next(i for i in code.instructions if i.name == "repeat")
+    (region,) = owner.regions
+    assert region_code(region, code, code).buffers[0].size > 0
+    for space in (-1, 0, 1):
+        wrong = dataclasses.replace(region, buffers=(*region.buffers, space))
+        with pytest.raises(VerificationError, match="not all of them buffers"):
+            region_code(wrong, code, code)
 
 
 def test_a_fault_inside_says_where_it_is() -> None:

@@ -28,7 +28,10 @@ from autodiff.program.code.words import from_words, to_words
 from autodiff.program.interpret import interpret
 from autodiff.program.ir import Builder, Instruction, Program, Value
 from autodiff.program.passes import PASSES, improve
+from autodiff.program.passes.arrange import arrange
+from autodiff.program.passes.rewrite import substitute
 from autodiff.program.passes.simplify import simplify
+from autodiff.program.repeating import Repeatable, Repeating
 from autodiff.program.wellformed import verify_program
 
 # ---- composed of ops of the table ----------------------------------------------------------
@@ -235,6 +238,57 @@ def test_it_is_listed_and_drawn_and_has_words() -> None:
     assert re.search(r"own_extremes 3×4: @\d+, @\d+ = extremes\(@\d+\)", step.program(x))
     assert "own_extremes" in step.graph(x)
     assert from_words(to_words(code))[2] == code.instructions
+
+
+@pytest.mark.usefixtures("own_kinds")
+def test_an_arrow_leads_from_any_output() -> None:
+    f = extremes()
+    drawn = autodiff.compile(lambda x: ops.exp(f(x)[1])).graph(np.ones((2, 3)))
+    assert "i0 -> i1" in drawn
+
+
+@pytest.mark.usefixtures("own_kinds")
+def test_what_waits_for_any_output_comes_after_it() -> None:
+    extremes()
+    b = Builder()
+    x = Value((2, 3), "argument")
+    first = b.emit(OPS["exp"].bind(), [x])
+    low, high = b.emit_several(OPS["own_extremes"].bind(), [first])
+    z = b.emit(OPS["exp"].bind(), [high])
+    late = b.emit(OPS["tanh"].bind(), [x])
+    program = Program([x], b.instructions, [z, late])
+    assert arrange(program, [[first, late]]) == [[first, late], [low], [z]]
+
+
+@pytest.mark.usefixtures("own_kinds")
+@pytest.mark.parametrize("turned", [False, True])
+def test_one_output_may_be_replaced(turned: bool) -> None:
+    extremes()
+    program, (low, high), _ = small_program()
+    program.results = [high, low] if turned else [low, high]
+    changed = substitute(program, {low: program.arguments[0]})
+    wanted = [high, program.arguments[0]] if turned else [program.arguments[0], high]
+    assert changed.results == wanted
+
+
+@pytest.mark.usefixtures("own_kinds")
+def test_recorded_again_they_are_the_same_values() -> None:
+    extremes()
+    first = Repeatable()
+    x = first.argument((2, 3), "x")
+    op = OPS["own_extremes"].bind()
+    outputs = first.emit_several(op, [x])
+    again = Repeating(first)
+    assert again.emit_several(op, [again.argument((2, 3), "x")]) == outputs
+
+
+def small_program() -> tuple[Program, tuple[Value, ...], Value]:
+    """Something of the second output of two."""
+    b = Builder()
+    x = Value((2, 3), "argument")
+    outputs = b.emit_several(OPS["own_extremes"].bind(), [x])
+    z = b.emit(OPS["exp"].bind(), [outputs[1]])
+    return Program([x], b.instructions, [z]), outputs, z
 
 
 @pytest.mark.usefixtures("own_kinds")

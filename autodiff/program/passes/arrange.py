@@ -231,8 +231,6 @@ def emit_in(
                 kept = emitter.keep(old, inputs)
                 if kept is not value:
                     new[value] = kept
-                continue
-            for z, z_kept in zip(old.outputs, emitter.keep_all(old, inputs), strict=True):
-                if z_kept is not z:
-                    new[z] = z_kept
+            else:
+                new.update(emitter.keep_all(old, inputs))
     return program.replaced(emitter.instructions, new).in_order()

@@ -152,13 +152,11 @@ class Emitter(Builder):
         old: Instruction,
         inputs: tuple[Value, ...],
         regions: Callable[[Program], Program] | None = None,
-    ) -> tuple[Value, ...]:
-        """As :meth:`keep`, of any instruction; for each output what takes its place.
+    ) -> dict[Value, Value]:
+        """As :meth:`keep`, of one that is not plain; what takes the places of its outputs.
 
         regions : what takes the place of the programs that it owns.
         """
-        if old.plain:
-            return (self.keep(old, inputs),)
         if old.inputs != inputs:
             self._changed.update(old.outputs)
         old.inputs = inputs
@@ -168,9 +166,9 @@ class Emitter(Builder):
             known = self._known_several.setdefault((self._numbers[old.op], *inputs), old)
             if known is not old:
                 self._needed_here(known.outputs[0])
-                return known.outputs
+                return dict(zip(old.outputs, known.outputs, strict=True))
         self.instructions.append(old)
-        return old.outputs
+        return {}
 
     def _needed_here(self, value: Value) -> Value:
         """A known value, which is needed as early as what is emitted now."""
@@ -260,8 +258,7 @@ def rewrite(
             inputs = renamed(inputs, new)
         emitter.rank = old.rank
         if not old.plain:
-            kept = emitter.keep_all(old, inputs, regions)
-            new.update((z, k) for z, k in zip(old.outputs, kept, strict=True) if k is not z)
+            new.update(emitter.keep_all(old, inputs, regions))
             continue
         value = change(emitter, old, inputs)
         if value is None:
@@ -363,9 +360,8 @@ class _Substitution:
             value = emitter.keep(instruction, inputs)
             if value is not instruction.output:
                 now[instruction.output] = value
-            return
-        kept = emitter.keep_all(instruction, inputs)
-        now.update((z, k) for z, k in zip(instruction.outputs, kept, strict=True) if k is not z)
+        else:
+            now.update(emitter.keep_all(instruction, inputs))
 
     def _target(self, value: Value) -> Value:
         """What takes the place of a value, as it was before it was emitted."""
