@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import re
 from collections.abc import Callable
@@ -25,6 +26,12 @@ from autodiff.errors import (
 )
 
 HERE = "test_errors.py"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _nobody_has_these_names() -> None:
+    """Nodes of earlier tests that wait for the collector would make names unique by numbers."""
+    gc.collect()
 
 
 def line() -> int:
