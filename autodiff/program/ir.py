@@ -43,16 +43,21 @@ class Value:
     __slots__ = ("buffer", "kind", "label", "op", "position", "producer", "shape", "where")
 
     def __init__(
-        self, shape: Shape, kind: str, buffer: Array | None = None, label: str = ""
+        self,
+        shape: Shape,
+        kind: str,
+        buffer: Array | None = None,
+        label: str = "",
+        producer: Instruction | None = None,
     ) -> None:
         self.shape = shape
         self.kind = kind
         self.buffer = buffer
         self.label = label
         self.where: tuple[str, int] | None = None
-        self.op = ""
+        self.op = "" if producer is None else producer.op.name
         self.position = 0
-        self.producer: Instruction | None = None
+        self.producer = producer
 
     @property
     def size(self) -> int:
@@ -124,19 +129,12 @@ class Instruction:
         if shape is None:
             shape = op.shape(*[x.shape for x in inputs]) if self.plain else self.promised()
         if several:
-            self.outputs = tuple([self._defined(s, "", i) for i, s in enumerate(shape)])
+            self.outputs = tuple([Value(s, "computed", None, "", self) for s in shape])
+            for position, value in enumerate(self.outputs):
+                value.position = position
         else:
-            self.output = output = Value(shape, "computed", None, label)
-            output.op = op.name
-            output.producer = self
-            self.outputs = (output,)
-
-    def _defined(self, shape: Shape, label: str, position: int) -> Value:
-        value = Value(shape, "computed", None, label)
-        value.op = self.op.name
-        value.position = position
-        value.producer = self
-        return value
+            self.output = Value(shape, "computed", None, label, self)
+            self.outputs = (self.output,)
 
     def promised(self) -> Any:
         """What the op's rule says of the shape of the output, or of each of several.
@@ -236,10 +234,11 @@ class Program:
                 order.append(instruction)
         order.reverse()
         for instruction in order:
+            rank = instruction.rank
             for x in instruction.inputs:
                 producer = x.producer
-                if producer is not None and producer.rank > instruction.rank:
-                    instruction.rank = producer.rank
+                if producer is not None and producer.rank > rank:
+                    instruction.rank = rank = producer.rank
         order.sort(key=_rank)  # stable
         return Program(self.arguments, order, self.results, self.writes)
 

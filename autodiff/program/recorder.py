@@ -20,7 +20,7 @@ from autodiff.ops.rules import input_gradients
 from autodiff.program.code.kinds import has_own_kind
 from autodiff.program.derivation import Derivation
 from autodiff.program.fused import FUSED, slope
-from autodiff.program.ir import Builder, Value
+from autodiff.program.ir import Builder, Program, Value
 from autodiff.program.opaque import gradient_of, opaque
 from autodiff.program.recorded import MissingAttributeError, NoNumbersError, Recorded
 from autodiff.program.repeating import Repeatable, Repeating
@@ -54,6 +54,8 @@ class Recorder:
 
     def __init__(self, step: str = "a step", first: Recorder | None = None) -> None:
         self.step = step
+        self.first = first
+        self.written_down = self.program = Program()  # all that was, and what it comes to
         self.builder: Builder = Repeatable() if first is None else first.repeating()
         self.arguments: list[Value] = []
         self.scratch: dict[Any, Any] = {}
@@ -62,6 +64,16 @@ class Recorder:
 
     def __repr__(self) -> str:
         return self.step
+
+    def finish(self, results: list[Value], writes: list[tuple[Value, Value]]) -> Program:
+        """What was recorded, with these results and writes; the first one's if it is the same."""
+        self.written_down = Program(self.arguments, self.builder.instructions, results, writes)
+        first = self.first
+        if first is not None and first.written_down == self.written_down:
+            self.program = first.program
+        else:
+            self.program = self.written_down.in_order()
+        return self.program
 
     def repeating(self) -> Builder:
         """What builds the same once more, if the same is recorded."""

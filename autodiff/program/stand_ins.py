@@ -215,8 +215,7 @@ class Watch(Observer):
                 value = self.recorder.builder.state(room(tensor), tensor.name)
                 state = self._begin_with[stand_in] = Recorded(self.recorder, value)
             writes.append((state._value, stand_in.stored._value))
-        builder = self.recorder.builder
-        return Program(self.recorder.arguments, builder.instructions, outputs, writes).in_order()
+        return self.recorder.finish(outputs, writes)
 
     def _written(self) -> list[tuple[Tensor, State]]:
         return [

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from autodiff.program.fused import PRODUCT_ADD
 from autodiff.program.ir import Builder, Instruction, Program, Value
-from autodiff.program.passes.rewrite import is_constant, substitute
+from autodiff.program.passes.rewrite import exchange, is_constant
 
 __all__ = ["accumulate"]
 
@@ -20,15 +20,14 @@ def accumulate(program: Program) -> Program:
     readers = program.uses()
     outputs = set(program.outputs)
     updates = {(state, value) for state, value in program.writes}
-    new: dict[Value, Value] = {}
 
     def only_reader(value: Value) -> bool:
         return len(readers.get(value, ())) == 1 and value not in outputs
 
-    for instruction in program.instructions:
+    def instead(instruction: Instruction) -> Instruction | None:
         root = instruction.outputs[0]
         if root.op not in ("add", "subtract"):
-            continue
+            return None
         first, second = root.inputs
         for c, term, sign in (
             (first, second, 1.0 if root.op == "add" else -1.0),
@@ -41,15 +40,11 @@ def accumulate(program: Program) -> Program:
             onto_product = c.op == "matmul" and only_reader(c) and c is not term
             chain_is_private = only_reader(term) and only_reader(product)
             if chain_is_private and (onto_tensor or onto_product):
-                fused = Instruction(
-                    PRODUCT_ADD.bind(sign=sign),
-                    [c, *product.inputs, scale],
-                    root.label,
-                    instruction.rank,
-                )
-                new[root] = fused.output
-                break
-    return substitute(program, new)
+                op, operands = PRODUCT_ADD.bind(sign=sign), [c, *product.inputs, scale]
+                return Instruction(op, operands, root.label, instruction.rank)
+        return None
+
+    return exchange(program, instead)
 
 
 def _scaled_product(term: Value) -> tuple[Value | None, Value]:

@@ -210,6 +210,7 @@ def emit_in(
     emitter : what has emitted those.
     """
     emitter = emitter or Emitter()
+    replaced = new.keys()
     for members in order:
         value = members[0]
         if value in new:
@@ -223,8 +224,10 @@ def emit_in(
         for value in members:
             old = value.producer
             assert old is not None
+            inputs = old.inputs
+            if not replaced.isdisjoint(inputs):
+                inputs = renamed(inputs, new)
             emitter.rank = old.rank
-            inputs = renamed(old.inputs, new)
             if old.plain:
                 kept = emitter.keep(old, inputs)
                 if kept is not value:

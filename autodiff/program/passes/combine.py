@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from autodiff.program.fused import MULTIPLY_ADD, MULTIPLY_SUBTRACT
 from autodiff.program.ir import Instruction, Program, Value
-from autodiff.program.passes.rewrite import Emitter, rewrite
+from autodiff.program.passes.rewrite import exchange
 
 __all__ = ["combine"]
 
@@ -23,17 +23,18 @@ def combine(program: Program) -> Program:
         single = len(uses.get(value, ())) == 1 and value not in outputs
         return value.op == "multiply" and value.shape == shape and single
 
-    def change(e: Emitter, old: Instruction, inputs: tuple[Value, ...]) -> Value | None:
+    def instead(old: Instruction) -> Instruction | None:
         if old.op.name not in ("add", "subtract"):
             return None
         op = MULTIPLY_ADD if old.op.name == "add" else MULTIPLY_SUBTRACT
         first, second = old.inputs
         shape = old.output.shape
-        if private_product(second, shape) and inputs[1].op == "multiply":
-            return e.emit(op.bind(), [inputs[0], *inputs[1].inputs], old.output.label)
-        swaps = old.op.name == "add" and inputs[0].op == "multiply"
-        if swaps and private_product(first, shape):
-            return e.emit(op.bind(), [inputs[1], *inputs[0].inputs], old.output.label)
-        return None
+        if private_product(second, shape):
+            c, product = first, second
+        elif old.op.name == "add" and private_product(first, shape):
+            c, product = second, first
+        else:
+            return None
+        return Instruction(op.bind(), [c, *product.inputs], old.output.label, old.rank)
 
-    return rewrite(program, change)
+    return exchange(program, instead)

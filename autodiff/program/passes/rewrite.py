@@ -17,7 +17,16 @@ from autodiff.op import OPS, BoundOp
 from autodiff.program.ir import Builder, Instruction, Program, Value
 from autodiff.program.opaque import Opaque
 
-__all__ = ["Emitter", "Slice", "is_constant", "renamed", "rewrite", "slice_of", "substitute"]
+__all__ = [
+    "Emitter",
+    "Slice",
+    "exchange",
+    "is_constant",
+    "renamed",
+    "rewrite",
+    "slice_of",
+    "substitute",
+]
 
 _FOLD_LIMIT = 256  # elements; a larger constant is cheaper to compute than to keep
 
@@ -72,7 +81,7 @@ class Emitter(Builder):
         self.plain = plain
         self._known: dict[Any, Value] = {}
         self._known_several: dict[Any, Instruction] = {}
-        self._numbers: dict[Any, int] = {}  # of ops, by object and by what they compute
+        self._numbers = _Numbers()
         self._changed: set[Value] = set()  # values that are computed from something else now
         self.part_of: dict[Value, list[tuple[Value, int]]] = {}  # concats a value is part of
         for instruction in program.instructions if program is not None else ():
@@ -89,7 +98,7 @@ class Emitter(Builder):
             if known is not None:
                 known.label = known.label or label
                 return known
-        key = (self._number(op), *inputs)
+        key = (self._numbers[op], *inputs)
         value = self._known.get(key)
         if value is not None:
             return self._needed_here(value)
@@ -115,27 +124,27 @@ class Emitter(Builder):
         op, value = old.op, old.output
         changed = old.inputs != inputs
         settled = old.simple and not changed and self._changed.isdisjoint(inputs)
+        is_concat = op.name == "concat"
         # (What a concat is depends on the concats that its parts are in.)
-        if op.op.identity is not None and (not settled or op.name == "concat"):
-            known: Value | None = op.op.identity(self, op, inputs)
-            if known is not None:
-                known.label = known.label or value.label
-                return known
-        key = (self._number(op), *inputs)
-        known = self._known.get(key)
-        if known is not None:
+        if op.op.identity is not None and (not settled or is_concat):
+            simpler: Value | None = op.op.identity(self, op, inputs)
+            if simpler is not None:
+                simpler.label = simpler.label or value.label
+                return simpler
+        key = (self._numbers[op], *inputs)
+        known = self._known.setdefault(key, value)
+        if known is not value:
             return self._needed_here(known)
-        if not settled and (folded := self._fold(op, inputs)) is not None:
-            self._known[key] = folded
-            return folded
         if not settled:
+            if (folded := self._fold(op, inputs)) is not None:
+                self._known[key] = folded
+                return folded
             old.inputs = inputs
             old.simple = True
             if changed or op.op.view:  # (Identities look through views.)
                 self._changed.add(value)
         self.instructions.append(old)
-        self._known[key] = value
-        if op.name == "concat":
+        if is_concat:
             self._note_parts(value)
         return value
 
@@ -155,18 +164,12 @@ class Emitter(Builder):
         if regions is not None:
             old.regions = tuple(map(regions, old.regions))
         if not (self.plain or old.regions):
-            known = self._known_several.setdefault((self._number(old.op), *inputs), old)
+            known = self._known_several.setdefault((self._numbers[old.op], *inputs), old)
             if known is not old:
                 self._needed_here(known.outputs[0])
                 return dict(zip(old.outputs, known.outputs, strict=True))
         self.instructions.append(old)
         return {}
-
-    def _number(self, op: BoundOp) -> int:
-        number = self._numbers.get(op)
-        if number is None:
-            number = self._numbers[op] = self._numbers.setdefault(op.key(), len(self._numbers))
-        return number
 
     def _needed_here(self, value: Value) -> Value:
         """A known value, which is needed as early as what is emitted now."""
@@ -225,6 +228,14 @@ class Emitter(Builder):
         return self.apply("reshape", x, shape=shape)
 
 
+class _Numbers(dict[Any, int]):
+    """Numbers of ops: of equal ones the same. By object, and by what they compute."""
+
+    def __missing__(self, op: BoundOp) -> int:
+        number = self[op] = self.setdefault(op.key(), len(self))
+        return number
+
+
 def rewrite(
     program: Program,
     change: Callable[[Emitter, Instruction, tuple[Value, ...]], Value | None],
@@ -241,8 +252,11 @@ def rewrite(
     """
     emitter = Emitter(plain=plain)
     new: dict[Value, Value] = {}
+    replaced = new.keys()
     for old in program.instructions:
-        inputs = renamed(old.inputs, new)
+        inputs = old.inputs
+        if not replaced.isdisjoint(inputs):
+            inputs = renamed(inputs, new)
         emitter.rank = old.rank
         if not old.plain:
             new.update(emitter.keep_all(old, inputs, regions))
@@ -255,9 +269,27 @@ def rewrite(
     return program.replaced(emitter.instructions, new).in_order()
 
 
+def exchange(program: Program, instead: Callable[[Instruction], Instruction | None]) -> Program:
+    """The program with instructions in the place of others, and nothing else simplified.
+
+    instead : given an instruction with its inputs as they are now, what takes its place, and is
+        computed from nothing that comes later; None: nothing.
+    """
+    new: dict[Value, Value] = {}
+    instructions: list[Instruction] = []
+    for instruction in program.instructions:
+        if not new.keys().isdisjoint(instruction.inputs):
+            instruction.inputs = renamed(instruction.inputs, new)
+        made = instead(instruction)
+        if made is not None:
+            new[instruction.output] = made.output
+        instructions.append(made or instruction)
+    return program.replaced(instructions, new).in_order() if new else program
+
+
 def renamed(values: tuple[Value, ...], new: dict[Value, Value]) -> tuple[Value, ...]:
     """The values, and what takes the place of some."""
-    return values if new.keys().isdisjoint(values) else tuple([new.get(x, x) for x in values])
+    return tuple([new.get(x, x) for x in values])
 
 
 def substitute(program: Program, new: dict[Value, Value]) -> Program:
@@ -270,38 +302,70 @@ def substitute(program: Program, new: dict[Value, Value]) -> Program:
     """
     if not new:
         return program
-    emitter = Emitter()
-    done: dict[Value, Value] = {}
-    begun: set[Value] = set()
-    stack = program.outputs[::-1]
-    while stack:
-        value = stack[-1]
-        if value in done:
-            stack.pop()
-            continue
-        target = new.get(value, value)
-        old = value.producer
-        if target is not value:
-            if target in done:
-                done[value] = done[target]
-                done[value].label = done[value].label or value.label
-                stack.pop()
+    return _Substitution(new).run(program)
+
+
+class _Substitution:
+    """Emits instructions, each after those that compute what takes the place of its inputs."""
+
+    def __init__(self, new: dict[Value, Value]) -> None:
+        self.new = new
+        self.now: dict[Value, Value] = {}  # what has become of values, where that is another one
+        self.emitter = Emitter()
+        self.done: set[Instruction] = set()
+
+    def run(self, program: Program) -> Program:
+        """All of a program, and what its outputs are now."""
+        new, done = self.new.keys(), self.done
+        for instruction in program.instructions:
+            if instruction in done or new >= set(instruction.outputs):
+                continue
+            if new.isdisjoint(instruction.inputs):
+                self._keep(instruction, instruction.inputs)
             else:
-                stack.append(target)
-        elif old is None:
-            done[value] = value
-            stack.pop()
-        elif missing := [x for x in old.inputs if x not in done]:
-            assert value not in begun, f"{value!r} would depend on itself"
-            begun.add(value)
-            stack.extend(reversed(missing))
+                self._keep_with_inputs(instruction)
+        final: dict[Value, Value] = {}
+        for value in [*new, *program.outputs]:
+            target = self._target(value)
+            if target.producer is not None and target.producer not in done:
+                self._keep_with_inputs(target.producer)
+            final[value] = now = self.now.get(target, target)
+            now.label = now.label or value.label
+        return program.replaced(self.emitter.instructions, final).in_order()
+
+    def _keep_with_inputs(self, instruction: Instruction) -> None:
+        """An instruction that may be computed from what has no place in the program yet."""
+        pending, begun, done = [instruction], set(), self.done
+        while pending:
+            instruction = pending[-1]
+            if instruction in done:
+                pending.pop()
+                continue
+            inputs = tuple([self._target(x) for x in instruction.inputs])
+            missing = [p for x in inputs if (p := x.producer) is not None and p not in done]
+            if missing:
+                assert instruction not in begun, f"{instruction!r} would depend on itself"
+                begun.add(instruction)
+                pending.extend(reversed(missing))
+            else:
+                pending.pop()
+                self._keep(instruction, inputs)
+
+    def _keep(self, instruction: Instruction, inputs: tuple[Value, ...]) -> None:
+        emitter, now = self.emitter, self.now
+        self.done.add(instruction)
+        emitter.rank = instruction.rank
+        if not now.keys().isdisjoint(inputs):
+            inputs = renamed(inputs, now)
+        if instruction.plain:
+            value = emitter.keep(instruction, inputs)
+            if value is not instruction.output:
+                now[instruction.output] = value
         else:
-            emitter.rank = old.rank
-            inputs = tuple([done[x] for x in old.inputs])
-            if old.plain:
-                done[value] = emitter.keep(old, inputs)
-            else:
-                kept = emitter.keep_all(old, inputs)
-                done.update((x, kept.get(x, x)) for x in old.outputs if x is value or x not in new)
-            stack.pop()
-    return program.replaced(emitter.instructions, done).in_order()
+            now.update(emitter.keep_all(instruction, inputs))
+
+    def _target(self, value: Value) -> Value:
+        """What takes the place of a value, as it was before it was emitted."""
+        while value in self.new:
+            value = self.new[value]
+        return value

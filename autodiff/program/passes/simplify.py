@@ -25,8 +25,12 @@ def simplify(program: Program) -> Program:
 def _change(e: Emitter, old: Instruction, inputs: tuple[Value, ...]) -> Value | None:
     op = old.op
     if op.op.elementwise:
-        narrow = tuple([_narrowed(e, x) for x in inputs])
-        if narrow != inputs:
+        narrow = inputs
+        for x in inputs:
+            if x.op == "broadcast_to" or x.kind == "constant":
+                narrow = tuple([_narrowed(e, x) for x in inputs])
+                break
+        if narrow is not inputs and narrow != inputs:
             small = op.shape(*[x.shape for x in narrow])
             if math.prod(small) == 1 < old.output.size:  # one number, repeated
                 number = e.reshape(e.emit(op, narrow, old.output.label), ())
