@@ -51,6 +51,8 @@ ShapeRule = Callable[..., Any]
 ArgumentRule = Callable[..., tuple[Any, dict[str, Any] | None]]
 # identity(emitter, bound op, inputs) -> the value as it is known already, or None
 Identity = Callable[..., Any]
+# batched(bound op, operands, carries) -> the output, or a tuple, with one more leading axis
+BatchedRule = Callable[..., Any]
 
 _MOST_BOUND = 1 << 14  # bound ops that one op keeps
 
@@ -143,6 +145,9 @@ class Op:
     outputs : names of the outputs. If there are several, the forward rule returns a tuple, the
         shape rule a tuple of shapes, and backward rules get tuples: ``rule(gs, zs, *inputs)``. A
         gradient that nobody has sent is zeros. Such an op is not `elementwise` in the sense above.
+    batched : ``batched(bound, operands, carries)``: the op on every element of a batch at once. Where
+        `carries[i]`, operand i has one more axis in front, of one size for all; so has the result.
+        Written with ops; None: derived where it can be, else the elements are computed one by one.
     n_regions : how many programs an instruction of this op owns (a loop has one, its body). Only
         programs have such ops. Their rules are given `regions`: the shape rule the programs, the
         forward rule functions from arrays to lists of arrays.
@@ -170,6 +175,7 @@ class Op:
     empty: tuple[Example, ...] = ()
     attributes: tuple[str, ...] = ()
     outputs: tuple[str, ...] = (OUTPUT,)
+    batched: BatchedRule | None = None
     n_regions: int = 0
     several: bool = field(init=False)  # whether there are several outputs
     _bare: BoundOp = field(init=False)
