@@ -18,7 +18,11 @@ double ad_zeta(double s, double q)
     if (q <= 0.0) {
         if (q == floor(q)) return INFINITY;
         if (s != floor(s)) return NAN;
-        if (q < -1e5) return NAN; /* so many terms */
+        if (s == 2.0 && q < -10.0) { /* reflected: else there would be so many terms */
+            const double root = 3.14159265358979323846 / sin(3.14159265358979323846 * (q - floor(q)));
+            return root * root - ad_zeta(2.0, 1.0 - q);
+        }
+        if (q < -1e5) return NAN;
     }
     if (q > 1e8) return (1.0 / (s - 1.0) + 1.0 / (2.0 * q)) * pow(q, 1.0 - s);
     double sum = pow(q, -s), w = q, b = 0.0;
@@ -153,7 +157,8 @@ static void by_series(double a, double x, double w, double w1, double *first, do
         w1 += r * r;
         s1 += c * w;
         s2 += c * (w * w + w1);
-        if (c * (1.0 + w * w) <= 1e-20) {
+        const double left = c * (1.0 + w * w);
+        if (left <= 1e-20 || left != left) {
             *first = s1;
             *second = s2;
             return;
@@ -186,6 +191,7 @@ static void by_fraction(double a, double x, double L, double L1, double *first, 
         k2 = k2 * l0 + more2;
         k1 = k1 * l0 + more1;
         k0 *= l0;
+        if (isnan(k0 + k1 + k2)) break;
         if (fabs(l0 - 1.0) <= 3e-16 && fabs(more1) <= 1e-16 * fabs(k1) &&
             fabs(more2) <= 1e-16 * fabs(k2)) {
             *first = -((a * L + 1.0) * k0 + a * k1);
@@ -204,6 +210,10 @@ static void by_shape(double a, double x, double *first, double *second)
     if (x == 0.0 || isinf(x) || isinf(a)) return;
     const double E = ad_poisson(a, x);
     if (E == 0.0) return;
+    if (a > 1e10) {
+        *first = *second = NAN; /* too many terms */
+        return;
+    }
     const double L = ad_log_ratio(a + 1.0, x), L1 = -ad_zeta(2.0, a + 1.0);
     (x <= 1.0 || x <= a ? by_series : by_fraction)(a, x, L, L1, first, second);
     *first *= E;

@@ -92,7 +92,7 @@ static jet fraction(double a, double b, double x)
             done &= fabs(l.v - 1.0) <= 3e-16 && first_of(l) * fabs(f.v) <= 1e-16 * first_of(f) &&
                     second_of(l) * fabs(f.v) <= 1e-16 * second_of(f);
         }
-        if (done) return f;
+        if (done || isnan(f.v + first_of(f) + second_of(f))) return f;
     }
     return linear(NAN, NAN, NAN);
 }

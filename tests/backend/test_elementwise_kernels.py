@@ -29,7 +29,8 @@ def test_sizes(op: Op, n: int, isa: str, rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("op", ELEMENTWISE, ids=lambda op: op.name)
 def test_special_values(op: Op, isa: str) -> None:
-    grid = np.meshgrid(*[SPECIAL] * len(op.inputs), indexing="ij")
+    many = len(op.inputs) == 3 and op.cost >= 50.0  # of which every one takes long by the rule
+    grid = np.meshgrid(*[SPECIAL[::3] if many else SPECIAL] * len(op.inputs), indexing="ij")
     inputs = [np.ascontiguousarray(x).reshape(-1) for x in grid]
     for bound in variants(op):
         compare_special(bound, inputs)

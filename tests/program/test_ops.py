@@ -18,7 +18,9 @@ def builder(op: Op, example: Example, inputs: Any) -> Builder:
     """A step that assigns the inputs, and returns the op's value, and its gradients."""
 
     def build() -> Any:
-        tensors = [Tensor(shape=x.shape, constant=not differentiable(op, i)) for i, x in enumerate(inputs)]
+        tensors = [
+            Tensor(shape=x.shape, constant=not differentiable(op, i)) for i, x in enumerate(inputs)
+        ]
 
         def step(inputs: list[Any], weight: Any) -> Any:
             for tensor, x in zip(tensors, inputs, strict=True):

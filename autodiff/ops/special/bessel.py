@@ -1,5 +1,6 @@
 """Bessel functions. There is no derivative by the order, and it is refused by name."""
 
+# mypy: disable-error-code="has-type"
 from __future__ import annotations
 
 import math

@@ -140,7 +140,7 @@ def _fraction(a: Any, b: Any, x: Any) -> _Jet:
                 and _first(more) * abs(f.v) <= 1e-16 * _first(f)
                 and _second(more) * abs(f.v) <= 1e-16 * _second(f)
             )
-        if done:
+        if done or np.isnan(f.v + _first(f) + _second(f)):
             return f
     return _Jet(_NAN, _NAN, _NAN)
 

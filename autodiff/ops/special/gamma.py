@@ -3,6 +3,7 @@
 A derivative by an argument that has none here (the exponent of zeta) is refused by name.
 """
 
+# mypy: disable-error-code="has-type"
 from __future__ import annotations
 
 import math
@@ -112,7 +113,7 @@ def gammasgn(x: Any) -> Any:
     reads="x",
     examples=unary(0.3, 6.0),
 )
-def _rgamma_slope(x: Any) -> Any:
+def _rgamma_derivative(x: Any) -> Any:
     """z = the derivative of 1 / Γ, also where 1 / Γ is 0."""
     return by_number(numbers.rgamma_slope)(x)
 
@@ -120,7 +121,7 @@ def _rgamma_slope(x: Any) -> Any:
 @special_op(
     numpy=("scipy.special.rgamma",),
     domain=((0.0, math.inf),),
-    backward=lambda g, z, x: g * _rgamma_slope(x),
+    backward=lambda g, z, x: g * _rgamma_derivative(x),
     reads="x",
     examples=unary(0.3, 6.0),
 )
@@ -279,4 +280,3 @@ def multigammaln(a: Any, d: Any) -> Any:
     for j in range(1, n):
         total = total + gammaln(a - 0.5 * j)
     return total + 0.25 * n * (n - 1) * math.log(math.pi)
-

@@ -1,8 +1,8 @@
 """Gamma functions of single numbers, for derivatives.
 
-The kernels have the same formulas in the same order (csrc/special.c), and so the same bits. Sources:
-R. J. Moore, "Algorithm AS 187: Derivatives of the incomplete gamma integral", Applied Statistics
-31 (1982); C. Loader, "Fast and accurate computation of binomial probabilities" (2000).
+The kernels have the same formulas in the same order (csrc/special.c), and so the same bits.
+Sources: R. J. Moore, "Algorithm AS 187: Derivatives of the incomplete gamma integral", Applied
+Statistics 31 (1982); C. Loader, "Fast and accurate computation of binomial probabilities" (2000).
 
 Numbers are NumPy's, which divide by zero; `math` has the same functions as C.
 """
@@ -91,7 +91,12 @@ def zeta(s: Any, q: Any) -> Any:
     if q <= 0.0:
         if q == np.floor(q):
             return _INF
-        if s != np.floor(s) or q < -1e5:
+        if s != np.floor(s):
+            return _NAN
+        if s == 2.0 and q < -10.0:  # reflected: else there would be so many terms
+            root = math.pi / np.float64(math.sin(math.pi * (q - np.floor(q))))
+            return root * root - zeta(2.0, 1.0 - q)
+        if q < -1e5:
             return _NAN
     if q > 1e8:
         return (1.0 / (s - 1.0) + 1.0 / (2.0 * q)) * _power(q, 1.0 - s)
@@ -239,7 +244,8 @@ def _by_series(a: Any, x: Any, w: Any, w1: Any) -> Any:
         w1 += r * r
         s1 += c * w
         s2 += c * (w * w + w1)
-        if c * (1.0 + w * w) <= 1e-20:
+        left = c * (1.0 + w * w)
+        if left <= 1e-20 or left != left:
             return s1, s2
     return _NAN, _NAN
 
@@ -266,6 +272,8 @@ def _by_fraction(a: Any, x: Any, first: Any, second: Any) -> Any:
         k2 = k2 * l0 + more2
         k1 = k1 * l0 + more1
         k0 *= l0
+        if np.isnan(k0 + k1 + k2):
+            break
         near = abs(more1) <= 1e-16 * abs(k1) and abs(more2) <= 1e-16 * abs(k2)
         if abs(l0 - 1.0) <= 3e-16 and near:
             L, L1 = first, second
@@ -287,6 +295,8 @@ def _by_shape(a: Any, x: Any) -> Any:
     front = poisson(a, x)
     if front == 0.0:
         return zero, zero
+    if a > 1e10:
+        return _NAN, _NAN  # too many terms
     by = _by_series if x <= 1.0 or x <= a else _by_fraction
     first, second = by(a, x, log_ratio(a + 1.0, x), -zeta(2.0, a + 1.0))
     return first * front, second * front

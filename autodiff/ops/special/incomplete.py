@@ -5,6 +5,7 @@ see :mod:`autodiff.ops.special.gamma_numbers` and :mod:`autodiff.ops.special.bet
 derivatives by all arguments are there, third ones by shapes are not, and are refused by name.
 """
 
+# mypy: disable-error-code="has-type"
 from __future__ import annotations
 
 import math
@@ -69,9 +70,7 @@ def _gamma_density(a: Any, x: Any) -> Any:
     domain=_GAMMA,
     backward=(
         no_rule("third derivative of gammainc by its shape a"),
-        lambda g, z, a, x: (
-            g * (_gamma_density(a, x) * (square(log_ratio(a, x)) - polygamma(1, a)))
-        ),
+        lambda g, z, a, x: g * (_gamma_density(a, x) * (square(log_ratio(a, x)) - polygamma(1, a))),
     ),
     reads="a x",
     examples=_SHAPE_AND_X,
