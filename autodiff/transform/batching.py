@@ -48,7 +48,9 @@ def batched(outputs: Sequence[Node], batches: Mapping[Node, Any]) -> list[tuple[
         carries = [x in found for x in node.inputs]
         if True not in carries:
             continue
-        operands = [found[x] if c else x for x, c in zip(node.inputs, carries, strict=True)]
+        operands: list[Any] = [
+            found[x] if c else x for x, c in zip(node.inputs, carries, strict=True)
+        ]
         if node.op.op is OUTPUT_OF:
             found[node] = operands[0][node.op.attributes["number"]]
         else:
