@@ -17,7 +17,7 @@ from autodiff.graph.observer import current_observer, here
 from autodiff.graph.order import reached
 from autodiff.graph.several import together
 from autodiff.graph.walk import walk_back
-from autodiff.op import OPS, OUTPUT_OF
+from autodiff.op import OPS, OUTPUT_OF, Op
 from autodiff.ops.arguments import listed, operand
 from autodiff.ops.rules import input_gradients
 from autodiff.refusal import refusal
@@ -124,10 +124,46 @@ def gradient_nodes(
         sent = input_gradients(op, gradient, value, node.inputs, needed)
         if op.op is OUTPUT_OF:
             return sent
-        return [None if g is None else lift(g) for g in sent]
+        return [g if g is None else _as_node(g, node, gradient) for g in sent]
 
     walk_back([x for x in order if x in leading], seeds, gradients_of, _sum)
     return [(x, seeds.get(x) if x in leading else None) for x in xs]
+
+
+def _as_node(found: Any, node: Node, gradient: Any) -> Node:
+    """What the rule of `node` gave, as a node; if it is numbers, one that refuses gradients."""
+    made = lift(found)
+    if isinstance(found, Node):
+        return made
+    come = gradient if type(gradient) is tuple else (gradient,)
+    sources = [x for x in (*come, *node.inputs) if x is not None and x.needs_gradient]
+    if not sources or (type(found) is np.ndarray and not found.any()):
+        return made
+    assert node.op is not None
+    return Node(_OF_NUMBERS.bind(rule=node.op.name), [made, *sources])
+
+
+def _refuse(g: Any, z: Any, *values: Any, needed: Sequence[bool], rule: str) -> Any:
+    raise GradientError(
+        f"the backward rule of {rule!r} gave numbers, not nodes, and so its gradient cannot be "
+        "differentiated again; write the rule with operators and functions of autodiff"
+    )
+
+
+_OF_NUMBERS = Op(
+    name="numbers_of_rule",
+    inputs=("values",),
+    attributes=("rule",),
+    shape=lambda *shapes, rule: shapes[0],
+    forward=lambda *values, rule: values[0],
+    backward=(_refuse,),
+    reads=frozenset(),
+    elementwise=False,
+    variadic=True,
+    examples=(),
+    formula="z = the first value; it depends on the others, nobody knows how.",
+)
+"""What a rule that works with numbers gives, when it is given nodes. It is in no table."""
 
 
 def gradient_values(
