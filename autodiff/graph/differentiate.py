@@ -22,7 +22,7 @@ from autodiff.ops.arguments import listed, operand
 from autodiff.ops.rules import input_gradients
 from autodiff.refusal import refusal
 
-__all__ = ["gradient_nodes", "gradient_values", "gradients", "is_own"]
+__all__ = ["depends_on_older", "gradient_nodes", "gradient_values", "gradients"]
 
 
 @overload
@@ -167,22 +167,24 @@ _OF_NUMBERS = Op(
 
 
 def gradient_values(
-    seeds: dict[Node, Any], xs: Sequence[Node], backend: Any = None
+    seeds: dict[Node, Any], xs: Sequence[Node], since: int, prepare: Callable[[Node], Any]
 ) -> list[Any] | None:
     """d sum(seed · y) / dx as arrays, or as recorded values in a recording; nodes learn nothing.
 
-    The values of all y must be computed. None instead of a list: some y depends on a node that
-    needs a gradient and is no x, so that the gradient is a function of that, too. Within the list
-    None: no y depends on that x.
+    None instead of a list: some y depends on an older node that needs a gradient, so that the
+    gradient is a function of that, too. Within the list None: no y depends on that x.
 
+    since : the number of the first node that is no older; every x is none.
     seeds : for each y an array of its shape, which may be written; the dictionary is used up.
+    prepare : sees to it that a y and all below it are computed.
     """
     order, _ = reached(tuple(seeds))
-    ends = [x for x in order if True not in x.needed]
-    if not set(xs).issuperset(ends):
+    if _begins_before(order, since):
         return None
+    for y in seeds:
+        prepare(y)
     observer = current_observer()
-    run_by = executor(backend, observer)
+    run_by = executor(None, observer)
     run, plus = run_by.forward, OPS["add"].bind()
 
     def add(x: Any, y: Any) -> Any:
@@ -193,11 +195,14 @@ def gradient_values(
     return [seeds.get(x) for x in xs]
 
 
-def is_own(y: Node, xs: Sequence[Node]) -> bool:
-    """Whether y depends on no node that needs a gradient but those among `xs`."""
-    order, _ = reached((y,))
-    known = set(xs)
-    return not y.needs_gradient or all(True in x.needed or x in known for x in order)
+def depends_on_older(y: Node, since: int) -> bool:
+    """Whether y depends on a node that needs a gradient, and is older than node number `since`."""
+    return y.needs_gradient and _begins_before(reached((y,))[0], since)
+
+
+def _begins_before(order: Sequence[Node], since: int) -> bool:
+    """Whether one of the nodes that gradients end at is older than node number `since`."""
+    return any(x.serial < since for x in order if True not in x.needed)
 
 
 def _leading(order: Sequence[Node], xs: Sequence[Node]) -> set[Node]:

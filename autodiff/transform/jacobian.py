@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.graph.differentiate import gradient_nodes, is_own
+from autodiff.graph.differentiate import depends_on_older, gradient_nodes
 from autodiff.graph.node import Node
 from autodiff.ops.shape import broadcast_to, reshape, transpose
 from autodiff.transform.argument import Call, fresh, name_of, numbered
@@ -109,7 +109,7 @@ def _jacobians(call: Call, y: Any, mode: str) -> list[Any]:
         return [np.zeros(y.shape + x.shape) for x in call.leaves]
     if mode == "auto":
         mode = "forward" if sum(x.size for x in call.leaves) < y.size else "reverse"
-    computer = computer_of(nodes=call.gives_nodes or not is_own(y, call.own))
+    computer = computer_of(nodes=call.gives_nodes or depends_on_older(y, call.since))
     try:
         return (_by_columns if mode == "forward" else _by_rows)(computer, call.leaves, y)
     except Exception:
