@@ -153,7 +153,7 @@ def gaussian_process(m: Names, p: Any, x: Any, y: Any) -> Any:
     K = m.np.exp(2.0 * p[1] - 0.5 * distance * m.np.exp(-2.0 * p[0]))
     L = m.cholesky(K + m.np.eye(n) * (m.np.exp(2.0 * p[2]) + 1e-9))
     z = m.solve_triangular(L, y)
-    return 0.5 * m.np.sum(z**2) + m.np.sum(m.np.log(m.np.diagonal(L)))
+    return 0.5 * m.np.sum(z**2) + m.np.sum(m.np.log(m.np.diag(L)))
 
 
 def _draw_process(n: int) -> Callable[[np.random.Generator], Drawn]:

@@ -30,7 +30,8 @@ def _of_tensors(function: Callable[..., Any]) -> Callable[..., Any]:
 NAMES = Names(
     np=Names(
         exp=torch.exp, log=torch.log, sqrt=torch.sqrt, tanh=torch.tanh, cos=torch.cos,
-        sin=torch.sin, eye=lambda n: torch.eye(n, dtype=torch.float64), where=_where, diagonal=torch.diagonal, swapaxes=torch.swapaxes,
+        sin=torch.sin, eye=lambda n: torch.eye(n, dtype=torch.float64),
+        where=_where, diag=torch.diag, swapaxes=torch.swapaxes,
         sum=lambda x, axis=None: x.sum() if axis is None else x.sum(axis),
         stack=_of_tensors(torch.stack), concatenate=_of_tensors(torch.cat),
     ),
