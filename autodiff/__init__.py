@@ -10,7 +10,8 @@ gradients backward through it::
     w.gradient
 
 Entry points: :class:`Tensor`; the ops, which work on nodes and arrays alike; :func:`backward`,
-:func:`gradients`, :func:`reset`; :func:`compile`, which records a step and replays it in C;
+:func:`gradients`, :func:`reset`; :func:`grad`, :func:`jacobian`, :func:`hessian` and the other
+transforms of functions; :func:`compile`, which records a step and replays it in C;
 :func:`use_backend`. Layers are in :mod:`autodiff.nn`, update rules in :mod:`autodiff.optim`,
 pictures in :mod:`autodiff.draw`, small data sets and batches in :mod:`autodiff.data`;
 :mod:`autodiff.save` keeps parameters; :func:`check_gradients` and :func:`detect_anomaly` look for
@@ -32,6 +33,8 @@ from autodiff.ops import *  # noqa: F403
 from autodiff.ops import __all__ as _ops
 from autodiff.program import CompiledStep, compile
 from autodiff.threads import get_threads, set_threads
+from autodiff.transform import *  # noqa: F403
+from autodiff.transform import __all__ as _transforms
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -64,6 +67,7 @@ __all__ = [
     "set_threads",
     "use_backend",
     *_ops,
+    *_transforms,
 ]
 
 _PUBLIC = ("data", "draw", "fold", "nn", "optim", "save")
