@@ -11,8 +11,8 @@ gradients backward through it::
 
 Entry points: :class:`Tensor`; the ops, which work on nodes and arrays alike; :func:`backward`,
 :func:`gradients`, :func:`reset`; :func:`grad`, :func:`jacobian`, :func:`hessian` and the other
-transforms of functions; :func:`minimize`, :func:`least_squares`, :func:`root`, SciPy's solvers with exact
-derivatives; :func:`compile`, which records a step and replays it in C;
+transforms of functions; :func:`minimize`, :func:`least_squares`, :func:`root`, SciPy's solvers with
+exact derivatives; :func:`compile`, which records a step and replays it in C;
 :func:`use_backend`. Layers are in :mod:`autodiff.nn`, update rules in :mod:`autodiff.optim`,
 pictures in :mod:`autodiff.draw`, small data sets and batches in :mod:`autodiff.data`;
 :mod:`autodiff.save` keeps parameters; :func:`check_gradients` and :func:`detect_anomaly` look for

@@ -69,10 +69,25 @@ def _compiled(function: Function, *examples: Array) -> Function:
 class Result(optimize.OptimizeResult):  # type: ignore[misc]
     """What SciPy's solver returns, with `x` in the structure of the start.
 
-    vector : x as one vector.
+    vector : x as one vector. The start is known by `parameters`; `information` computes the matrix
+        whose inverse, times `scale`, is the covariance.
     """
 
-    def _bind(self, parameters: Parameters, information: Callable[[], Array], scale: float) -> None:
+    _parameters: Parameters
+    _information: Callable[[], Array]
+    _scale: float
+
+    def __init__(
+        self,
+        found: optimize.OptimizeResult,
+        parameters: Parameters,
+        information: Callable[[], Array],
+        scale: float = 1.0,
+    ) -> None:
+        super().__init__(found)
+        self["vector"] = np.asarray(found.x, dtype=np.float64)
+        self["x"] = parameters.tree(self["vector"])
+        # Not as items, which attributes of the base class are.
         object.__setattr__(self, "_parameters", parameters)
         object.__setattr__(self, "_information", information)
         object.__setattr__(self, "_scale", scale)
@@ -102,16 +117,6 @@ class Result(optimize.OptimizeResult):  # type: ignore[misc]
         return self._parameters.tree(np.sqrt(np.diag(self.covariance)))
 
 
-def _result(
-    found: Any, parameters: Parameters, information: Callable[[], Array], scale: float = 1.0
-) -> Result:
-    result = Result(found)
-    result["vector"] = np.asarray(found.x, dtype=np.float64)
-    result["x"] = parameters.tree(result["vector"])
-    result._bind(parameters, information, scale)
-    return result
-
-
 def minimize(
     f: Function,
     x0: Any,
@@ -132,8 +137,8 @@ def minimize(
     f : returns one number; written with functions of this package or of NumPy.
     x0 : the start: an array, or arrays in any nesting of tuples, lists, dictionaries and data
         classes. f, the callback and constraints are given x in that structure.
-    method : as SciPy has it. Gradients are given to all that take them, products with the Hessian to
-        Newton-CG, trust-ncg, trust-krylov, the Hessian to dogleg and trust-exact, and to
+    method : as SciPy has it. Gradients are given to all that take them, products with the Hessian
+        to Newton-CG, trust-ncg, trust-krylov, the Hessian to dogleg and trust-exact, and to
         trust-constr up to 100 parameters, beyond them its products.
     bounds : as SciPy has it, by the vector: all numbers of x0 in order.
     constraints : as SciPy has it; Jacobians and Hessians of their functions, of x in its structure,
@@ -193,7 +198,7 @@ def minimize(
             options=options,
             **given,
         )
-    return _result(found, parameters, lambda: second.hessian(found.x))
+    return Result(found, parameters, lambda: second.hessian(found.x))
 
 
 class _Second:
@@ -318,7 +323,7 @@ def least_squares(
     J = np.asarray(found.jac if isinstance(found.jac, np.ndarray) else found.jac.todense())
     free = found.fun.size - start.size
     scale = float(found.fun @ found.fun) / free if free > 0 else math.nan
-    return _result(found, parameters, lambda: np.asarray(J.T @ J), scale)
+    return Result(found, parameters, lambda: np.asarray(J.T @ J), scale)
 
 
 def root(
@@ -364,7 +369,7 @@ def root(
         J = np.asarray(derivative(found.x))
         return np.asarray(J.T @ J)
 
-    return _result(found, parameters, information)
+    return Result(found, parameters, information)
 
 
 class _Progress:
