@@ -7,12 +7,14 @@ reduce : sums, means, maxima, the softmax family
 shape : reshape, transpose, broadcast
 parts : joins, slices
 rows : rows by number
+masks, gather : elements by masks and arrays of integers
 as_numpy : functions of NumPy's that are said with these
 """
 
 from __future__ import annotations
 
 from autodiff.ops import as_numpy as _as_numpy  # noqa: F401
+from autodiff.ops import masks as _masks  # noqa: F401
 from autodiff.ops.arithmetic import *  # noqa: F403
 from autodiff.ops.arithmetic import __all__ as _arithmetic
 from autodiff.ops.elementwise import *  # noqa: F403
