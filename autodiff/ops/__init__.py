@@ -8,11 +8,13 @@ shape : reshape, transpose, broadcast
 parts : joins, slices
 rows : rows by number
 as_numpy : functions of NumPy's that are said with these
+creation : arrays of nodes, and nodes repeated
 """
 
 from __future__ import annotations
 
 from autodiff.ops import as_numpy as _as_numpy  # noqa: F401
+from autodiff.ops import creation as _creation  # noqa: F401
 from autodiff.ops.arithmetic import *  # noqa: F403
 from autodiff.ops.arithmetic import __all__ as _arithmetic
 from autodiff.ops.elementwise import *  # noqa: F403
