@@ -40,6 +40,7 @@ from autodiff.transform import __all__ as _transforms
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from autodiff import autograd as autograd
     from autodiff import check as check
     from autodiff import data as data
     from autodiff import draw as draw
@@ -78,7 +79,7 @@ __all__ = [
 ]
 
 _PUBLIC = ("data", "draw", "fold", "nn", "optim", "save")
-_NAMESPACES = ("numpy", "scipy")
+_NAMESPACES = ("autograd", "numpy", "scipy")
 _LATE = (
     *_PUBLIC, *_NAMESPACES, "clipping", "files", "hyperparameter", "namespace", "solvers", "zipped"
 )  # fmt: skip
