@@ -195,10 +195,10 @@ AD_INLINE double ad_sine_of_turns(double x, double *cosine)
     const double whole = fabs(half) < 0x1p51 ? copysign((fabs(half) + 0x1p52) - 0x1p52, x) : half;
     const double rest = x - 2.0 * whole;
     const int far = fabs(rest) > 0.5;
-    const double folded = AD_PI_HI * (far ? copysign(1.0, rest) - rest : rest);
-    const double c = ad_sin_near(folded, 1);
+    const double folded = far ? copysign(1.0, rest) - rest : rest;
+    const double c = ad_sin_near(AD_PI_HI * (0.5 - fabs(folded)), 0);
     *cosine = far ? -c : c;
-    return ad_sin_near(folded, 0);
+    return ad_sin_near(AD_PI_HI * folded, 0);
 }
 
 AD_INLINE double ad_sinc(double x)

@@ -23,6 +23,7 @@ from autodiff.ops.elementwise import (
 )
 from autodiff.ops.examples import binary
 from autodiff.ops.logical import isnan, signbit
+from autodiff.refusal import without_op
 
 __all__: list[str] = []
 
@@ -92,6 +93,8 @@ def _nan_to_num(
     x: Any, copy: Any = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
 ) -> Any:
     """z = x, with other numbers for NaN and infinities, where no gradient passes to x."""
+    if not copy:
+        raise without_op("np.nan_to_num", ["copy"])
     most = np.finfo(np.float64).max
     z = where(isnan(x), nan, x)
     z = where(equal(x, np.inf), most if posinf is None else posinf, z)

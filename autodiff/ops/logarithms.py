@@ -18,7 +18,7 @@ _LN10 = math.log(10.0)
 
 @declare(
     numpy=("numpy.exp2",),
-    ulps=1.25,
+    ulps=1.1,
     cost=5.0,
     backward=lambda g, z, x: g * (_LN2 * z),
     reads="z",
@@ -31,7 +31,7 @@ def exp2(x: Any) -> Any:
 
 @declare(
     numpy=("numpy.log2",),
-    ulps=1.0,
+    ulps=0.9,
     domain=((0.0, math.inf),),
     cost=7.0,
     backward=lambda g, z, x: g / (_LN2 * x),
@@ -45,7 +45,7 @@ def log2(x: Any) -> Any:
 
 @declare(
     numpy=("numpy.log10",),
-    ulps=1.0,
+    ulps=0.9,
     domain=((0.0, math.inf),),
     cost=7.0,
     backward=lambda g, z, x: g / (_LN10 * x),
@@ -59,7 +59,7 @@ def log10(x: Any) -> Any:
 
 @declare(
     numpy=("numpy.cbrt",),
-    ulps=1.0,
+    ulps=0.75,
     cost=12.0,
     backward=lambda g, z, x: g / (3.0 * z * z),
     reads="z",
@@ -103,7 +103,7 @@ def _share_of_sum(x: Any, y: Any) -> Any:
 
 @declare(
     numpy=("numpy.logaddexp",),
-    ulps=2.5,
+    ulps=1.75,
     cost=14.0,
     backward=(
         lambda g, z, x, y: g * _share_of_sum(x, y),
@@ -119,7 +119,7 @@ def logaddexp(x: Any, y: Any) -> Any:
 
 @declare(
     numpy=("numpy.logaddexp2",),
-    ulps=2.5,
+    ulps=1.75,
     cost=15.0,
     backward=(
         lambda g, z, x, y: g * _share_of_sum(_LN2 * x, _LN2 * y),

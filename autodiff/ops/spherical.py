@@ -61,7 +61,8 @@ def bessel_of_turns(n: int, x: Any) -> Any:
     rest = x - 2.0 * np.rint(0.5 * x.real)  # from -1 to 1, exactly
     far = np.abs(rest.real) > 0.5
     folded = np.where(far, np.copysign(1.0, rest.real) - rest, rest)
-    sine, cosine = np.sin(np.pi * folded), np.cos(np.pi * folded)
+    short = 0.5 - np.where(folded.real < 0.0, -folded, folded)  # of a quarter turn
+    sine, cosine = np.sin(np.pi * folded), np.sin(np.pi * short)
     cosine = np.where(far, -cosine, cosine)
     t = np.pi * x
     zero = t.real == 0.0

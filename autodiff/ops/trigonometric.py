@@ -51,7 +51,7 @@ def tan(x: Any) -> Any:
 
 @declare(
     numpy=("numpy.sinc",),
-    ulps=3.0,
+    ulps=3.25,
     cost=14.0,
     backward=lambda g, z, x: g * sinc_slope(x),
     reads="x",
@@ -67,7 +67,7 @@ def sinc(x: Any) -> Any:
 
 @declare(
     numpy=("numpy.arcsin",),
-    ulps=2.0,
+    ulps=1.75,
     domain=((-1.0, 1.0),),
     cost=12.0,
     backward=lambda g, z, x: g / sqrt((1.0 - x) * (1.0 + x)),
@@ -81,7 +81,7 @@ def arcsin(x: Any) -> Any:
 
 @declare(
     numpy=("numpy.arccos",),
-    ulps=2.0,
+    ulps=1.25,
     domain=((-1.0, 1.0),),
     cost=12.0,
     backward=lambda g, z, x: -(g / sqrt((1.0 - x) * (1.0 + x))),
@@ -144,7 +144,7 @@ def _hypot_share(g: Any, z: Any, x: Any) -> Any:
 
 @declare(
     numpy=("numpy.hypot",),
-    ulps=1.5,
+    ulps=1.25,
     cost=10.0,
     backward=(lambda g, z, x, y: _hypot_share(g, z, x), lambda g, z, x, y: _hypot_share(g, z, y)),
     reads="z x y",
@@ -168,7 +168,7 @@ def _sinh_backward(g: Any, z: Any, x: Any) -> Any:
 
 @declare(
     numpy=("numpy.sinh",),
-    ulps=2.0,
+    ulps=1.75,
     cost=10.0,
     backward=_sinh_backward,
     reads="x",
@@ -181,7 +181,7 @@ def sinh(x: Any) -> Any:
 
 @declare(
     numpy=("numpy.cosh",),
-    ulps=2.0,
+    ulps=1.9,
     cost=10.0,
     backward=lambda g, z, x: g * sinh(x),
     reads="x",
@@ -198,7 +198,7 @@ def _arcsinh_backward(g: Any, z: Any, x: Any) -> Any:
 
 @declare(
     numpy=("numpy.arcsinh",),
-    ulps=3.0,
+    ulps=2.0,
     cost=16.0,
     backward=_arcsinh_backward,
     reads="x",
@@ -211,7 +211,7 @@ def arcsinh(x: Any) -> Any:
 
 @declare(
     numpy=("numpy.arccosh",),
-    ulps=3.0,
+    ulps=2.75,
     domain=((1.0, math.inf),),
     cost=16.0,
     backward=lambda g, z, x: g / (sqrt(x - 1.0) * sqrt(x + 1.0)),
@@ -225,7 +225,7 @@ def arccosh(x: Any) -> Any:
 
 @declare(
     numpy=("numpy.arctanh",),
-    ulps=2.5,
+    ulps=2.2,
     domain=((-1.0, 1.0),),
     cost=14.0,
     backward=lambda g, z, x: g / ((1.0 - x) * (1.0 + x)),
