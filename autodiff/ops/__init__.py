@@ -13,6 +13,7 @@ as_numpy : functions of NumPy's that are said with these
 from __future__ import annotations
 
 from autodiff.ops import as_numpy as _as_numpy  # noqa: F401
+from autodiff.ops import linalg as _linalg  # noqa: F401
 from autodiff.ops.arithmetic import *  # noqa: F403
 from autodiff.ops.arithmetic import __all__ as _arithmetic
 from autodiff.ops.elementwise import *  # noqa: F403
