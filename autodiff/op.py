@@ -65,8 +65,8 @@ class Sample:
 
     kind : "real" (uniform), "integer", "boolean", or "distinct" (values at least 0.1
         apart and away from 0, for ops that are not differentiable everywhere). Of matrices, the
-        last two axes: "regular" (singular values about 1, 2, 3, ...), and "definite" (symmetric,
-        and these are the eigenvalues).
+        last two axes: "regular" (singular values about 1, 2, 3, ...), "definite" (symmetric, and
+        these are the eigenvalues), and "lower" (the lower triangle of such a one).
     """
 
     shape: Shape
@@ -82,7 +82,7 @@ class Sample:
             return random.integers(int(self.low), int(self.high), self.shape).astype(np.float64)
         if self.kind == "boolean":
             return random.integers(0, 2, self.shape).astype(np.float64)
-        if self.kind in ("regular", "definite"):
+        if self.kind in ("regular", "definite", "lower"):
             return self._draw_matrices(random)
         size = int(np.prod(self.shape, dtype=np.intp))
         ladder = 0.15 + 0.2 * np.arange(size) + random.uniform(-0.04, 0.04, size)
@@ -96,11 +96,13 @@ class Sample:
         k = min(m, n)
         sizes = np.arange(1.0, k + 1.0) + random.uniform(-0.2, 0.2, (*stack, 1, k))
         left = np.linalg.qr(random.normal(size=(*stack, m, m)))[0][..., :k]
-        right = left if self.kind == "definite" else random.normal(size=(*stack, n, n))
+        right = left
         if self.kind == "regular":
-            right = np.linalg.qr(right)[0][..., :k]
+            right = np.linalg.qr(random.normal(size=(*stack, n, n)))[0][..., :k]
         z = (left * sizes) @ np.swapaxes(right, -1, -2)
-        return 0.5 * (z + np.swapaxes(z, -1, -2)) if self.kind == "definite" else z
+        if self.kind == "definite":
+            return 0.5 * (z + np.swapaxes(z, -1, -2))
+        return np.tril(z) if self.kind == "lower" else z
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,11 @@ def not_definite(matrix: int, minor: int) -> str:
 # ---- the gradient ---------------------------------------------------------------------------
 
 
+def _solve(a: Any, b: Any, turned: bool = False) -> Any:
+    """A⁻¹ B by the lower triangle, of arrays."""
+    return solve_triangular.op.forward(a, b, lower=True, turned=turned, unit=False)
+
+
 def _gradient_shape(g: Shape, l: Shape) -> Shape:  # noqa: E741
     square_shape("cholesky", l)
     if g != l:
@@ -75,15 +80,15 @@ def _gradient_gl(h: Any, z: Any, g: Any, l: Any) -> Any:  # noqa: E741
     shape=_gradient_shape,
     backward=(_gradient_gg, _gradient_gl),
     reads="z g l",
-    examples=[Example((Sample(s), Sample(s, kind="definite"))) for s in _DEFINITE],
-    empty=[Example((Sample(s), Sample(s, kind="definite"))) for s in _NOTHING],
+    examples=[Example((Sample(s), Sample(s, kind="lower"))) for s in _DEFINITE],
+    empty=[Example((Sample(s), Sample(s, kind="lower"))) for s in _NOTHING],
 )
 def _cholesky_gradient(g: Any, l: Any) -> Any:  # noqa: E741
     """z = the symmetric part of L⁻' Φ(L' G) L⁻¹, by the lower triangles of G and of L."""
     l, g = np.tril(l), np.tril(g)  # noqa: E741
     x = halved_triangle(l.shape[-1]) * (np.swapaxes(l, -1, -2) @ g)
-    half = solve_lower(l, np.swapaxes(x, -1, -2), turned=True)
-    z = solve_lower(l, np.swapaxes(half, -1, -2), turned=True)
+    half = _solve(l, np.swapaxes(x, -1, -2), turned=True)
+    z = _solve(l, np.swapaxes(half, -1, -2), turned=True)
     return 0.5 * (z + np.swapaxes(z, -1, -2))
 
 
@@ -126,7 +131,7 @@ def cholesky(a: Any) -> Any:
         If a matrix is not positive definite, when the value is computed. NaN gives NaN.
     """
     if np.iscomplexobj(a):  # to first order in the imaginary part
-        return _continued(cholesky.normal(np.ascontiguousarray(a.real)), a.imag)
+        return _continued(cholesky.op.forward(a.real), a.imag)
     a = 0.5 * a + 0.5 * np.swapaxes(a, -1, -2)
     try:
         return np.linalg.cholesky(a)
@@ -135,8 +140,8 @@ def cholesky(a: Any) -> Any:
 
 
 def _continued(l: Any, change: Any) -> Any:  # noqa: E741
-    half = solve_lower(l, 0.5 * (change + np.swapaxes(change, -1, -2)))
-    inner = solve_lower(l, np.ascontiguousarray(np.swapaxes(half, -1, -2)))
+    half = _solve(l, 0.5 * (change + np.swapaxes(change, -1, -2)))
+    inner = _solve(l, np.swapaxes(half, -1, -2))
     return l + 1j * (l @ (halved_triangle(l.shape[-1]) * inner))
 
 

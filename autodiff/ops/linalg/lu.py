@@ -148,7 +148,7 @@ def _solve_shape(a: Shape, b: Shape, *, turned: bool) -> Shape:
 
 
 def _solve_gb(g: Any, z: Any, a: Any, b: Any, *, turned: bool) -> Any:
-    return _solve.normal(a, g, turned=not turned)
+    return solve.normal(a, g, turned=not turned)
 
 
 def _solve_ga(g: Any, z: Any, a: Any, b: Any, *, turned: bool) -> Any:
@@ -167,7 +167,13 @@ def _solve_identity(e: Any, bound: BoundOp, inputs: Any) -> Any:
     return e.apply("_lu_solve", e.apply("_lu", a), b, turned=turned_)
 
 
+def _solve_arguments(name: str, a: Any, b: Any) -> Any:
+    return on_stacks(name, lambda a, b: solve.normal(a, b, turned=False), a, b), None
+
+
 @declare(
+    numpy=("numpy.linalg.solve",),
+    arguments=_solve_arguments,
     shape=_solve_shape,
     backward=(_solve_ga, _solve_gb),
     reads="z a",
@@ -184,8 +190,16 @@ def _solve_identity(e: Any, bound: BoundOp, inputs: Any) -> Any:
         for a, b in [((0, 0), (0, 2)), ((0, 3, 3), (0, 3, 1)), ((3, 3), (3, 0))]
     ],
 )  # fmt: skip
-def _solve(a: Any, b: Any, *, turned: bool) -> Any:
-    """z = A⁻¹ B, or A'⁻¹ B if `turned`."""
+def solve(a: Any, b: Any, *, turned: bool) -> Any:
+    """z = the solution of A z = b.
+
+    a : shape (..., n, n); b : shape (..., n, k), or (n,).
+
+    Raises
+    ------
+    MatrixError
+        If a matrix is singular, when the value is computed.
+    """
     a = np.swapaxes(a, -1, -2) if turned else a
     try:
         return np.linalg.solve(a, b)
@@ -199,25 +213,11 @@ def _solve(a: Any, b: Any, *, turned: bool) -> Any:
         raise failed("solve: a matrix is singular", 0, 0) from None
 
 
-@numpy_name("numpy.linalg.solve")
-def solve(a: Any, b: Any) -> Any:
-    """z = the solution of A z = b.
-
-    a : shape (..., n, n); b : shape (..., n, k), or (n,).
-
-    Raises
-    ------
-    MatrixError
-        If a matrix is singular, when the value is computed.
-    """
-    return on_stacks("solve", lambda a, b: _solve.normal(a, b, turned=False), a, b)
-
-
 @numpy_name("numpy.linalg.inv")
 def inv(a: Any) -> Any:
     """z = A⁻¹; shape (..., n, n). MatrixError if it is singular, when the value is computed."""
     a = square("inv", a)
-    return _solve.normal(a, broadcast_to(eye(a.shape[-1]), a.shape), turned=False)
+    return solve.normal(a, broadcast_to(eye(a.shape[-1]), a.shape), turned=False)
 
 
 # ---- determinants ---------------------------------------------------------------------------
@@ -235,7 +235,7 @@ def _det_shape(a: Shape) -> Shape:
 
 
 def _inverse_turned(a: Any) -> Any:
-    return _solve.normal(a, broadcast_to(eye(a.shape[-1]), a.shape), turned=True)
+    return solve.normal(a, broadcast_to(eye(a.shape[-1]), a.shape), turned=True)
 
 
 def _spread(g: Any) -> Any:

@@ -32,6 +32,7 @@ __all__ = [
     "stacks",
     "symmetric",
     "triangle",
+    "triangle_mask",
     "turned",
 ]
 

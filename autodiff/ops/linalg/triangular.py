@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.array import Shape
-from autodiff.declare import declare, numpy_name
+from autodiff.declare import declare
 from autodiff.errors import ShapeError
 from autodiff.op import BoundOp, Example, Sample
 from autodiff.ops.arguments import brief, flag
@@ -38,7 +38,7 @@ def _shape(a: Shape, b: Shape, **attributes: Any) -> Shape:
 
 
 def _gb(g: Any, z: Any, a: Any, b: Any, *, lower: bool, turned: bool, unit: bool) -> Any:
-    return _solve_triangular.normal(a, g, lower=lower, turned=not turned, unit=unit)
+    return solve_triangular.normal(a, g, lower=lower, turned=not turned, unit=unit)
 
 
 def _ga(g: Any, z: Any, a: Any, b: Any, **attributes: Any) -> Any:
@@ -57,6 +57,24 @@ def _identity(e: Any, bound: BoundOp, inputs: Any) -> Any:
     return e.apply(bound.name, a.inputs[0], b, **found)
 
 
+_TRANS = {0: False, "N": False, 1: True, "T": True, 2: True, "C": True}
+
+
+def _arguments(
+    name: str, a: Any, b: Any, trans: Any = 0, lower: bool = False, unit_diagonal: bool = False
+) -> Any:
+    if not isinstance(trans, (int, str)) or trans not in _TRANS:
+        raise refusal(
+            ShapeError, f"{name}: trans must be 0, 1, 2, 'N', 'T' or 'C', not {brief(trans)}"
+        )
+    options = {
+        "lower": flag(name, "lower", lower),
+        "turned": _TRANS[trans],
+        "unit": flag(name, "unit_diagonal", unit_diagonal),
+    }
+    return on_stacks(name, lambda a, b: solve_triangular.normal(a, b, **options), a, b), None
+
+
 def triangular_message(matrix: int, place: int) -> str:
     """What is said of a matrix with a zero on its diagonal."""
     return (
@@ -66,6 +84,8 @@ def triangular_message(matrix: int, place: int) -> str:
 
 
 @declare(
+    numpy=("scipy.linalg.solve_triangular",),
+    arguments=_arguments,
     shape=_shape,
     backward=(_ga, _gb),
     reads="z a",
@@ -92,8 +112,16 @@ def triangular_message(matrix: int, place: int) -> str:
         ]
     ],
 )  # fmt: skip
-def _solve_triangular(a: Any, b: Any, *, lower: bool, turned: bool, unit: bool) -> Any:
-    """z = A⁻¹ B, or A'⁻¹ B if `turned`, of which one triangle of A is read; ones on its diagonal if `unit`."""
+def solve_triangular(a: Any, b: Any, *, lower: bool, turned: bool, unit: bool) -> Any:
+    """z = the solution of A z = b, or of A' z = b with `trans`, for a triangular A.
+
+    a : shape (..., n, n), of which one triangle is read; b : shape (..., n, k), or (n,).
+
+    Raises
+    ------
+    MatrixError
+        If there is a zero on the diagonal, when the value is computed.
+    """
     if not unit:
         zero = np.argwhere(np.diagonal(a, axis1=-2, axis2=-1) == 0.0)
         if len(zero) and b.size:
@@ -124,33 +152,6 @@ def _by_general_solver(a: Any, b: Any, lower: bool, turned: bool, unit: bool) ->
     return np.linalg.solve(np.swapaxes(t, -1, -2) if turned else t, b)
 
 
-_TRANS = {0: False, "N": False, 1: True, "T": True, 2: True, "C": True}
-
-
-@numpy_name("scipy.linalg.solve_triangular")
-def solve_triangular(
-    a: Any, b: Any, trans: Any = 0, lower: bool = False, unit_diagonal: bool = False
-) -> Any:
-    """z = the solution of A z = b, or of A' z = b with `trans`, for a triangular A.
-
-    a : shape (..., n, n), of which one triangle is read; b : shape (..., n, k), or (n,).
-
-    Raises
-    ------
-    MatrixError
-        If there is a zero on the diagonal, when the value is computed.
-    """
-    name = "solve_triangular"
-    if not isinstance(trans, (int, str)) or trans not in _TRANS:
-        raise refusal(ShapeError, f"{name}: trans must be 0, 1, 2, 'N', 'T' or 'C', not {brief(trans)}")
-    options = {
-        "lower": flag(name, "lower", lower),
-        "turned": _TRANS[trans],
-        "unit": flag(name, "unit_diagonal", unit_diagonal),
-    }
-    return on_stacks(name, lambda a, b: _solve_triangular.normal(a, b, **options), a, b)
-
-
 def solve_lower(a: Any, b: Any, *, turned: bool = False) -> Any:
     """A⁻¹ B, or A'⁻¹ B, of matrices in stacks that are the same, by the lower triangle of A."""
-    return _solve_triangular.normal(a, b, lower=True, turned=turned, unit=False)
+    return solve_triangular.normal(a, b, lower=True, turned=turned, unit=False)

@@ -19,7 +19,7 @@ class Lu(OfStack):
 
     name: ClassVar[str] = "lu"
     ops: ClassVar[tuple[str, ...]] = ("_lu",)
-    composed: ClassVar[tuple[str, ...]] = ("_solve", "_sign_of_det", "_log_abs_det", "det")
+    composed: ClassVar[tuple[str, ...]] = ("solve", "_sign_of_det", "_log_abs_det", "det")
 
     a: Operand
     z: Operand

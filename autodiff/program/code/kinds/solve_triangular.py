@@ -21,7 +21,7 @@ class SolveTriangular(OfStack):
     """
 
     name: ClassVar[str] = "solve_triangular"
-    ops: ClassVar[tuple[str, ...]] = ("_solve_triangular",)
+    ops: ClassVar[tuple[str, ...]] = ("solve_triangular",)
     can_fail: ClassVar[bool] = True
 
     k: int
