@@ -12,6 +12,7 @@ import numpy as np
 
 from autodiff.array import Shape
 from autodiff.declare import declare, numpy_name
+from autodiff.errors import ShapeError
 from autodiff.op import BoundOp, Example, Sample
 from autodiff.ops.linalg.matrices import (
     each,
@@ -79,6 +80,8 @@ def _factors(a: Any) -> tuple[Any, Any]:
 
 
 def _lu_solve_shape(f: Shape, b: Shape, *, turned: bool) -> Shape:
+    if len(f) < 2 or f[-2] != f[-1] + 1:
+        raise ShapeError(f"solve: factors have one row more than columns, they have shape {f}")
     return system_shape("solve", (*f[:-2], f[-1], f[-1]), b)
 
 
