@@ -89,7 +89,6 @@ class Sample:
         ladder *= random.choice([-1.0, 1.0], size)
         return random.permutation(ladder).reshape(self.shape)
 
-
     def _draw_matrices(self, random: np.random.Generator) -> Array:
         """A stack of matrices that are far from singular."""
         *stack, m, n = self.shape
@@ -164,9 +163,10 @@ class Op:
     outputs : names of the outputs. If there are several, the forward rule returns a tuple, the
         shape rule a tuple of shapes, and backward rules get tuples: ``rule(gs, zs, *inputs)``. A
         gradient that nobody has sent is zeros. Such an op is not `elementwise` in the sense above.
-    batched : ``batched(bound, operands, carries)``: the op on every element of a batch at once. Where
-        `carries[i]`, operand i has one more axis in front, of one size for all; so has the result.
-        Written with ops; None: derived where it can be, else the elements are computed one by one.
+    batched : ``batched(bound, operands, carries)``: the op on every element of a batch at once.
+        Where `carries[i]`, operand i has one more axis in front, of one size for all; so has the
+        result. Written with ops; see :mod:`autodiff.ops.batches`. None: derived where it can be,
+        else the elements are computed one by one.
     n_regions : how many programs an instruction of this op owns (a loop has one, its body). Only
         programs have such ops. Their rules are given `regions`: the shape rule the programs, the
         forward rule functions from arrays to lists of arrays.

@@ -7,6 +7,7 @@ reduce : sums, means, maxima, the softmax family
 shape : reshape, transpose, broadcast
 parts : joins, slices
 rows : rows by number
+alias : the same under another name
 as_numpy : functions of NumPy's that are said with these
 """
 
@@ -14,6 +15,8 @@ from __future__ import annotations
 
 from autodiff.ops import as_numpy as _as_numpy  # noqa: F401
 from autodiff.ops import linalg as _linalg  # noqa: F401
+from autodiff.ops.alias import *  # noqa: F403
+from autodiff.ops.alias import __all__ as _alias
 from autodiff.ops.arithmetic import *  # noqa: F403
 from autodiff.ops.arithmetic import __all__ as _arithmetic
 from autodiff.ops.elementwise import *  # noqa: F403
@@ -33,6 +36,7 @@ from autodiff.ops.shape import __all__ as _shape
 
 __all__ = sorted(
     {
+        *_alias,
         *_arithmetic,
         *_elementwise,
         *_linear,

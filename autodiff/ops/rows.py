@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,12 @@ import numpy as np
 from autodiff.array import Shape, is_operand
 from autodiff.declare import declare
 from autodiff.errors import IndexRangeError, ShapeError
-from autodiff.op import Example, Sample
+from autodiff.op import BoundOp, Example, Sample
 from autodiff.ops.arguments import operand, shape_of
+from autodiff.ops.arithmetic import add
+from autodiff.ops.batches import all_batches
+from autodiff.ops.elementwise import greater_equal, where
+from autodiff.ops.shape import reshape, transpose
 from autodiff.refusal import refusal
 
 __all__ = ["scatter_rows", "take"]
@@ -64,8 +69,37 @@ def _add_rows(total: Any, g: Any, z: Any, x: Any, rows: Any) -> None:
     total[once] += sums
 
 
+def _moved(x: Any, source: int, target: int) -> Any:
+    """x with one axis moved."""
+    order = [i for i in range(len(x.shape)) if i != source]
+    order.insert(target, source)
+    return transpose(x, order)
+
+
+def _rows_of_all(rows: Any, n: int, n_rows: int) -> Any:
+    """Row numbers of each element of a batch, as those of all its rows one after the other.
+
+    A row that does not exist is no number, so that it is refused, and not taken from a neighbour.
+    """
+    first = np.arange(0.0, n * n_rows, n_rows).reshape(n, *[1] * (len(rows.shape) - 1))
+    known = where(greater_equal(rows, 0.0), rows, add(rows, float(n_rows)))
+    within = where(greater_equal(known, 0.0), greater_equal(n_rows - 1.0, known), 0.0)
+    return where(within, add(known, first), math.nan)
+
+
+def _take_batched(bound: BoundOp, operands: Any, carries: Any) -> Any:
+    x, rows = operands
+    if not carries[0]:
+        return take.normal(x, rows)
+    if not carries[1]:
+        return _moved(take.normal(_moved(x, 0, 1), rows), len(rows.shape), 0)
+    n, n_rows, *rest = x.shape
+    return take.normal(reshape(x, (n * n_rows, *rest)), _rows_of_all(rows, n, n_rows))
+
+
 @declare(
     arguments=_take_arguments,
+    batched=_take_batched,
     shape=_take_shape,
     backward=(_take_backward, None),
     reads="rows",
@@ -105,8 +139,21 @@ def _scatter_rows_shape(x: Shape, rows: Shape, *, n_rows: int) -> Shape:
     return (n_rows, *x[len(rows) :])
 
 
+def _scatter_rows_batched(bound: BoundOp, operands: Any, carries: Any) -> Any:
+    x, rows = operands
+    n_rows = bound.attributes["n_rows"]
+    if not carries[1]:
+        at = len(rows.shape)
+        return _moved(scatter_rows.normal(_moved(x, 0, at), rows, n_rows=n_rows), 1, 0)
+    x, rows = all_batches(operands, carries)
+    n = rows.shape[0]
+    added = scatter_rows.normal(x, _rows_of_all(rows, n, n_rows), n_rows=n * n_rows)
+    return reshape(added, (n, n_rows, *added.shape[1:]))
+
+
 @declare(
     arguments=_scatter_rows_arguments,
+    batched=_scatter_rows_batched,
     shape=_scatter_rows_shape,
     backward=(lambda g, z, x, rows, *, n_rows: take.normal(g, rows), None),
     reads="rows",

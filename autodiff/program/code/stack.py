@@ -73,7 +73,9 @@ class OfStack(Kind):
         """What describes it must be what describes the op."""
         source = machine.source(meaning.sources, *self.ops)
         wanted, found = self.described(source), tuple(self._fields()[: -len(self._operands())])
-        if found != wanted or any(type(a) is not type(b) for a, b in zip(found, wanted, strict=True)):
+        if found != wanted or any(
+            type(a) is not type(b) for a, b in zip(found, wanted, strict=True)
+        ):
             machine.fail(f"it is described by {found}, not by {wanted}")
         places, n = self._operands(), len(source.inputs)
         machine.from_to(source, [(x, "an operand") for x in places[:n]], *places[n:])
