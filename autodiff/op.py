@@ -98,9 +98,9 @@ class Sample:
         right = left
         if self.kind == "regular":
             right = np.linalg.qr(random.normal(size=(*stack, n, n)))[0][..., :k]
-        z = (left * sizes) @ np.swapaxes(right, -1, -2)
+        z: Array = (left * sizes) @ np.swapaxes(right, -1, -2)
         if self.kind == "definite":
-            return 0.5 * (z + np.swapaxes(z, -1, -2))
+            z = 0.5 * (z + np.swapaxes(z, -1, -2))
         return np.tril(z) if self.kind == "lower" else z
 
 

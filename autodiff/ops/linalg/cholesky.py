@@ -1,9 +1,9 @@
 """Cholesky's factor of a positive definite matrix, and what is solved by it.
 
-Sources of the gradients: I. Murray, Differentiation of the Cholesky decomposition, arXiv:1602.07527;
-M. Giles, Collected matrix derivative results (2008). With Φ(X) for the lower triangle of X with half
-of its diagonal: dL = L Φ(L⁻¹ dA L⁻'), and from a gradient g of L that of A is the symmetric part of
-L⁻' Φ(L' g) L⁻¹.
+Sources of the gradients: I. Murray, Differentiation of the Cholesky decomposition,
+arXiv:1602.07527; M. Giles, Collected matrix derivative results (2008). With Φ(X) for the lower
+triangle of X with half of its diagonal: dL = L Φ(L⁻¹ dA L⁻'), and from a gradient g of L that of A
+is the symmetric part of L⁻' Φ(L' g) L⁻¹.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from autodiff.declare import declare, numpy_name
 from autodiff.errors import ShapeError
 from autodiff.op import Example, Sample
 from autodiff.ops.arguments import flag
+from autodiff.ops.batches import over_stacks
 from autodiff.ops.linalg.matrices import (
     each,
     failed,
@@ -80,6 +81,7 @@ def _gradient_gl(h: Any, z: Any, g: Any, l: Any) -> Any:  # noqa: E741
     shape=_gradient_shape,
     backward=(_gradient_gg, _gradient_gl),
     reads="z g l",
+    batched=over_stacks(2, 2, broadcast=False),
     examples=[Example((Sample(s), Sample(s, kind="lower"))) for s in _DEFINITE],
     empty=[Example((Sample(s), Sample(s, kind="lower"))) for s in _NOTHING],
 )
@@ -117,6 +119,7 @@ def _cholesky_ga(g: Any, z: Any, a: Any) -> Any:
     shape=_cholesky_shape,
     backward=_cholesky_ga,
     reads="z",
+    batched=over_stacks(2),
     examples=[Example((Sample(s, kind="definite"),)) for s in _DEFINITE],
     empty=[Example((Sample(s, kind="definite"),)) for s in _NOTHING],
 )
@@ -182,7 +185,7 @@ def _cholesky_of_scipy(a: Any, lower: bool = False) -> Any:
 
 @numpy_name("scipy.linalg.cho_factor")
 def cho_factor(a: Any, lower: bool = False) -> tuple[Any, bool]:
-    """The factor of A for :func:`cho_solve`, and whether it is the lower one; else there are zeros."""
+    """The factor of A for :func:`cho_solve`, zeros in its other half; and whether it is lower."""
     lower = flag("cho_factor", "lower", lower)
     return cholesky(a, upper=not lower), lower
 

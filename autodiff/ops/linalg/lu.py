@@ -1,7 +1,8 @@
 """General systems, inverses and determinants, by Gaussian elimination.
 
-Programs factor a matrix once, whatever is asked of it: the ops here that read A have identities that
-say them with `_lu`, the factors. Gradients: M. Giles, Collected matrix derivative results (2008).
+Programs factor a matrix once, whatever is asked of it: the ops here that read A have identities
+that say them with `_lu`, the factors. Gradients: M. Giles, Collected matrix derivative results
+(2008).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from autodiff.array import Shape
 from autodiff.declare import declare, numpy_name
 from autodiff.errors import ShapeError
 from autodiff.op import BoundOp, Example, Sample
+from autodiff.ops.batches import over_stacks
 from autodiff.ops.linalg.matrices import (
     each,
     eye,
@@ -22,6 +24,7 @@ from autodiff.ops.linalg.matrices import (
     on_stacks,
     square,
     square_shape,
+    systems_batched,
     turned,
 )
 from autodiff.ops.linalg.triangular import system_shape
@@ -175,12 +178,12 @@ def _solve_arguments(name: str, a: Any, b: Any) -> Any:
 
 
 @declare(
-    numpy=("numpy.linalg.solve",),
     arguments=_solve_arguments,
     shape=_solve_shape,
     backward=(_solve_ga, _solve_gb),
     reads="z a",
     identity=_solve_identity,
+    batched=systems_batched,
     examples=[
         Example((Sample(a, kind="regular"), Sample(b)), {"turned": turned_})
         for a, b, turned_ in [
@@ -214,6 +217,9 @@ def solve(a: Any, b: Any, *, turned: bool) -> Any:
                 pivot = int(zero[0]) + 1
                 raise failed(f"solve: {singular(number, pivot)}", number, pivot) from None
         raise failed("solve: a matrix is singular", 0, 0) from None
+
+
+numpy_name("numpy.linalg.solve")(solve)
 
 
 @numpy_name("numpy.linalg.inv")
@@ -260,6 +266,7 @@ def _identity_of(what: str) -> Any:
 
 _OF_DETERMINANTS: dict[str, Any] = {
     "shape": _det_shape,
+    "batched": over_stacks(2),
     "examples": [Example((Sample(s, kind="regular"),)) for s in _SQUARE],
     "empty": [Example((Sample(s, kind="regular"),)) for s in _NOTHING],
 }
@@ -295,7 +302,7 @@ def _det_ga(g: Any, z: Any, a: Any) -> Any:
 
 
 @declare(
-    numpy=("numpy.linalg.det", "scipy.linalg.det"),
+    numpy=("numpy.linalg.det",),
     arguments=lambda name, a: ((square(name, a),), {}),
     backward=_det_ga,
     reads="z a",
@@ -305,3 +312,6 @@ def _det_ga(g: Any, z: Any, a: Any) -> Any:
 def det(a: Any) -> Any:
     """z = det A, of shape (..., n, n). The gradient needs A⁻¹: MatrixError where A is singular."""
     return np.linalg.det(a)
+
+
+numpy_name("scipy.linalg.det")(det)

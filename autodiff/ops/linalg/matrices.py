@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from autodiff.apply import apply
 from autodiff.array import Array, Shape
 from autodiff.errors import MatrixError, ShapeError
+from autodiff.op import BoundOp
 from autodiff.ops.arguments import operand
+from autodiff.ops.batches import over_stacks
 from autodiff.ops.elementwise import where
 from autodiff.ops.parts import getitem
 from autodiff.ops.shape import broadcast_to, reshape, swapaxes
@@ -31,6 +34,7 @@ __all__ = [
     "square_shape",
     "stacks",
     "symmetric",
+    "systems_batched",
     "triangle",
     "triangle_mask",
     "turned",
@@ -118,6 +122,17 @@ def _all_at_once(solve: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
     columns = reshape(swapaxes(reshape(b, (number, n, k)), 0, 1), (n, number * k))
     z = reshape(solve(a, columns), (n, number, k))
     return reshape(swapaxes(z, 0, 1), b.shape)
+
+
+def systems_batched(bound: BoundOp, operands: Sequence[Any], carries: Sequence[bool]) -> Any:
+    """The batch rule of A⁻¹ B: one more leading axis, or, of one A, more columns."""
+    a, b = operands
+    if not carries[0] and len(a.shape) == 2:
+        return _all_at_once(lambda a, b: apply(bound.op, (a, b), bound.attributes), a, b)
+    return _of_stacks(bound, operands, carries)
+
+
+_of_stacks = over_stacks(2, 2, broadcast=False)
 
 
 # ---- matrices -------------------------------------------------------------------------------

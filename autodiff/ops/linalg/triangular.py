@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.array import Shape
-from autodiff.declare import declare
+from autodiff.declare import declare, numpy_name
 from autodiff.errors import ShapeError
 from autodiff.op import BoundOp, Example, Sample
 from autodiff.ops.arguments import brief, flag
@@ -17,6 +17,7 @@ from autodiff.ops.linalg.matrices import (
     is_transpose,
     on_stacks,
     square_shape,
+    systems_batched,
     triangle,
     turned,
 )
@@ -84,11 +85,11 @@ def triangular_message(matrix: int, place: int) -> str:
 
 
 @declare(
-    numpy=("scipy.linalg.solve_triangular",),
     arguments=_arguments,
     shape=_shape,
     backward=(_ga, _gb),
     reads="z a",
+    batched=systems_batched,
     identity=_identity,
     cost=4.0,
     examples=[
@@ -106,7 +107,9 @@ def triangular_message(matrix: int, place: int) -> str:
         ]
     ],
     empty=[
-        Example((Sample(a, kind="definite"), Sample(b)), {"lower": True, "turned": t, "unit": False})
+        Example(
+            (Sample(a, kind="definite"), Sample(b)), {"lower": True, "turned": t, "unit": False}
+        )
         for a, b, t in [
             ((0, 0), (0, 3), False), ((3, 3), (3, 0), True), ((0, 2, 2), (0, 2, 1), False),
         ]
@@ -141,6 +144,9 @@ def solve_triangular(a: Any, b: Any, *, lower: bool, turned: bool, unit: bool) -
         if bi.size:  # A' as it lies by columns
             zi[...] = dtrtrs(ai.T, bi, lower=not lower, trans=not turned, unitdiag=unit)[0]
     return z
+
+
+numpy_name("scipy.linalg.solve_triangular")(solve_triangular)
 
 
 def _by_general_solver(a: Any, b: Any, lower: bool, turned: bool, unit: bool) -> Any:

@@ -24,8 +24,8 @@ __all__ = ["OfStack"]
 class OfStack(Kind):
     """An op of matrices: `count` of them, of order `n`. All operands lie in one piece.
 
-    A subclass adds what else describes its op, then the operands, inputs first. Its one op gives all
-    of it by :meth:`described` and :meth:`shapes`.
+    A subclass adds what else describes its op, then the operands, inputs first. All of it follows
+    from the op, by :meth:`described` and :meth:`shapes`.
     """
 
     colour: ClassVar[str] = "#e4dcf1"

@@ -20,7 +20,7 @@ class CholeskyGradient(OfStack):
     ops: ClassVar[tuple[str, ...]] = ("_cholesky_gradient",)
 
     g: Operand
-    l: Operand
+    factor: Operand
     z: Operand
 
     @classmethod

@@ -14,7 +14,7 @@ __all__ = ["LuDeterminant"]
 
 @instruction_kind
 class LuDeterminant(OfStack):
-    """z = the determinant by the factors f ("det"), its sign, or the logarithm ("log") of its size."""
+    """z = the determinant by factors f ("det"), its sign, or the logarithm of its size ("log")."""
 
     name: ClassVar[str] = "lu_determinant"
     ops: ClassVar[tuple[str, ...]] = ("_lu_determinant",)
