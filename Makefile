@@ -18,7 +18,7 @@ ONE_THREAD := OPENBLAS_NUM_THREADS=1
 # One process for each core; `make test TOGETHER=` has one for all, to see output as it comes.
 TOGETHER ?= -n auto --dist worksteal
 
-.PHONY: help demo test lint sanitize wheel-test bench bench-peers ulp build clean
+.PHONY: help demo test lint sanitize wheel-test bench bench-peers ulp names build clean
 .NOTPARALLEL:
 
 help: ## list what can be made
@@ -46,6 +46,9 @@ bench-peers: $(VENV)/.dev .venv-peers/.peers ## the same with PyTorch, JAX and o
 
 ulp: $(VENV)/.dev ## measure the error bounds in docs/numerics.md; ARGS='--only exp --write'
 	$(ONE_THREAD) $(BIN)/python -m benchmarks.ulp $(ARGS)
+
+names: $(VENV)/.dev ## write docs/numpy.md: which of NumPy's and SciPy's functions take nodes
+	$(ONE_THREAD) $(BIN)/python -m benchmarks.names $(ARGS)
 
 build: $(VENV)/.dev ## compile the extension in place again, only what changed
 	$(BIN)/python setup.py --quiet build_ext --inplace

@@ -46,8 +46,10 @@ if TYPE_CHECKING:
     from autodiff import errors as errors
     from autodiff import fold as fold
     from autodiff import nn as nn
+    from autodiff import numpy as numpy
     from autodiff import optim as optim
     from autodiff import save as save
+    from autodiff import scipy as scipy
     from autodiff.solvers import least_squares, minimize, root
 
 __version__ = "0.1.0"
@@ -76,7 +78,10 @@ __all__ = [
 ]
 
 _PUBLIC = ("data", "draw", "fold", "nn", "optim", "save")
-_LATE = (*_PUBLIC, "clipping", "files", "hyperparameter", "solvers", "zipped")
+_NAMESPACES = ("numpy", "scipy")
+_LATE = (
+    *_PUBLIC, *_NAMESPACES, "clipping", "files", "hyperparameter", "namespace", "solvers", "zipped"
+)  # fmt: skip
 """Modules that `import autodiff` can spare, the public ones first."""
 _SOLVERS = ("least_squares", "minimize", "root")
 """Functions of such a module: SciPy's solvers take longer to import than all of this."""
@@ -89,10 +94,14 @@ def _refuse(name: str) -> NoReturn:
         from difflib import get_close_matches
         from importlib import import_module
 
-        places = {public: f"autodiff.{public}" for public in (*__all__, *_PUBLIC)}
+        from autodiff.declare import NAMES
+
+        places = {public: f"autodiff.{public}" for public in (*__all__, *_PUBLIC, *_NAMESPACES)}
         for module in (*_PUBLIC, "errors"):
             for public in import_module(f"autodiff.{module}").__all__:
                 places.setdefault(public, f"autodiff.{module}.{public}")
+        for dotted in sorted(NAMES):
+            places.setdefault(dotted.rpartition(".")[2], f"autodiff.{dotted}")
         if name in places:
             message += f"; it is {places[name]}"
         elif alike := get_close_matches(name, places, n=1):

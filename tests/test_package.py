@@ -52,6 +52,9 @@ def test_all_is_complete_and_documented() -> None:
     assert public - {"annotations", "TYPE_CHECKING"} == set(autodiff.__all__)
 
 
+OF_NUMPY = ("autodiff.numpy", "autodiff.scipy")
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_every_module_has_docstrings_and_true_examples(name: str) -> None:
     try:
@@ -64,7 +67,8 @@ def test_every_module_has_docstrings_and_true_examples(name: str) -> None:
     tests, flags = doctest.DocTestFinder(exclude_empty=True), doctest.NORMALIZE_WHITESPACE
     runner = doctest.DocTestRunner(optionflags=flags | doctest.ELLIPSIS)
     for test in tests.find(module):
-        runner.run(test)
+        if not (test.name.startswith(OF_NUMPY) and test.name != name):  # NumPy's own examples
+            runner.run(test)
     assert runner.summarize().failed == 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -103,20 +103,26 @@ def _gradients(y: Node, xs: Sequence[Node], seed: Any) -> list[Node]:
     return [Tensor(np.zeros(x.shape), constant=True) if g is None else g for x, g in found]
 
 
-def gradient_nodes(seeds: dict[Node, Any], xs: Sequence[Node]) -> list[tuple[Node, Any]]:
+def gradient_nodes(
+    seeds: dict[Node, Any], xs: Sequence[Node], read: Callable[[Node], Any] | None = None
+) -> list[tuple[Node, Any]]:
     """Each x with d sum(seed · y) / dx as a node, summed over all y; None: it depends on none.
 
     seeds : for each y a node of its shape; the dictionary is used up.
+    read : what the rules are given for a node, of several outputs a tuple. Seeds, and so gradients,
+        may then be something else that takes part in ops.
     """
     order, _ = reached(tuple(seeds))
     leading = _leading(order, xs)
 
     def gradients_of(node: Node, gradient: Any) -> list[Any]:
-        assert node.op is not None
+        op: Any = node.op
         needed = [w and x in leading for x, w in zip(node.inputs, node.needed, strict=True)]
+        if read is not None:
+            return input_gradients(op, gradient, read(node), list(map(read, node.inputs)), needed)
         value = _outputs_of(node) if isinstance(node, Hub) else node
-        sent = input_gradients(node.op, gradient, value, node.inputs, needed)
-        if node.op.op is OUTPUT_OF:
+        sent = input_gradients(op, gradient, value, node.inputs, needed)
+        if op.op is OUTPUT_OF:
             return sent
         return [None if g is None else lift(g) for g in sent]
 

@@ -15,7 +15,13 @@ def _alias_identity(e: Any, bound: BoundOp, inputs: Any) -> Any:
     return inputs[0]
 
 
-@declare(identity=_alias_identity, backward=lambda g, z, x: g, examples=unary(), moves=True)
+@declare(
+    identity=_alias_identity,
+    backward=lambda g, z, x: g,
+    examples=unary(),
+    moves=True,
+    linear=((0,),),
+)
 def alias(x: Any) -> Any:
     """z = x, as a node of its own.
 

@@ -27,6 +27,7 @@ __all__ = [
     "one_by_one",
     "over_stacks",
     "size_of_batch",
+    "widened",
 ]
 
 
@@ -47,7 +48,7 @@ def elementwise(bound: BoundOp, operands: Sequence[Any], carries: Sequence[bool]
     ranks = [len(x.shape) - c for x, c in zip(operands, carries, strict=True)]
     most = max(ranks)
     aligned = [
-        _widened(x, most - rank) if c and rank < most else x
+        widened(x, most - rank) if c and rank < most else x
         for x, c, rank in zip(operands, carries, ranks, strict=True)
     ]
     return apply(bound.op, aligned, bound.attributes)
@@ -76,7 +77,7 @@ def over_stacks(*cores: int, broadcast: bool = True) -> BatchedRule:
         ]
         most = max(n_leading)
         aligned = [
-            _widened(x, most - n) if c and n < most else x
+            widened(x, most - n) if c and n < most else x
             for x, c, n in zip(operands, carries, n_leading, strict=True)
         ]
         return apply(bound.op, aligned, bound.attributes)
@@ -110,7 +111,7 @@ def all_batches(operands: Sequence[Any], carries: Sequence[bool]) -> list[Any]:
     ]
 
 
-def _widened(x: Any, n_axes: int) -> Any:
+def widened(x: Any, n_axes: int) -> Any:
     """`x` with so many axes of size 1 behind the first."""
     return x.reshape((x.shape[0], *(1,) * n_axes, *x.shape[1:]))
 

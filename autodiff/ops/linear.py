@@ -65,6 +65,10 @@ def _matmul_gy(g: Any, z: Any, x: Any, y: Any) -> Any:
     return matmul.normal(swapaxes(x, -1, -2), g)  # gy = x' g
 
 
+def _reshaped(x: Any, shape: Shape) -> Any:
+    return reshape.normal(x, shape=shape)
+
+
 _in_stacks = over_stacks(2, 2)
 
 
@@ -75,12 +79,13 @@ def _matmul_batched(bound: BoundOp, operands: Any, carries: Any) -> Any:
         return _in_stacks(bound, operands, carries)
     if carries[0]:
         (n, m, k), p = x.shape, y.shape[1]
-        return reshape(matmul.normal(reshape(x, (n * m, k)), y), (n, m, p))
+        return _reshaped(matmul.normal(_reshaped(x, (n * m, k)), y), (n, m, p))
     (n, k, p), m = y.shape, x.shape[0]
     if p == 1:
-        return reshape(matmul.normal(reshape(y, (n, k)), transpose(x)), (n, m, 1))
-    beside = reshape(transpose.normal(y, axes=(1, 0, 2)), (k, n * p))
-    return transpose.normal(reshape(matmul.normal(x, beside), (m, n, p)), axes=(1, 0, 2))
+        across = transpose.normal(x, axes=(1, 0))
+        return _reshaped(matmul.normal(_reshaped(y, (n, k)), across), (n, m, 1))
+    beside = _reshaped(transpose.normal(y, axes=(1, 0, 2)), (k, n * p))
+    return transpose.normal(_reshaped(matmul.normal(x, beside), (m, n, p)), axes=(1, 0, 2))
 
 
 @declare(

@@ -53,7 +53,7 @@ def _reshape_identity(e: Any, bound: BoundOp, inputs: Any) -> Any:
 
 def _reshape_batched(bound: BoundOp, operands: Any, carries: Any) -> Any:
     (x,) = operands
-    return reshape(x, (x.shape[0], *bound.attributes["shape"]))
+    return reshape.normal(x, shape=(x.shape[0], *bound.attributes["shape"]))
 
 
 @declare(
@@ -196,8 +196,9 @@ def _broadcast_to_backward(g: Any, z: Any, x: Any, *, shape: Shape) -> Any:
 def _broadcast_to_batched(bound: BoundOp, operands: Any, carries: Any) -> Any:
     (x,), shape = operands, bound.attributes["shape"]
     n, *sizes = x.shape
-    x = reshape(x, (n, *[1] * (len(shape) - len(sizes)), *sizes))
-    return broadcast_to(x, (n, *shape))
+    if len(shape) > len(sizes):
+        x = reshape.normal(x, shape=(n, *[1] * (len(shape) - len(sizes)), *sizes))
+    return broadcast_to.normal(x, shape=(n, *shape))
 
 
 @declare(

@@ -16,7 +16,7 @@ import numpy as np
 from autodiff.array import as_float64, is_float64, is_operand
 from autodiff.errors import DTypeError, GradientError, ShapeError
 from autodiff.graph.differentiate import is_own
-from autodiff.graph.node import Node, Tensor
+from autodiff.graph.node import Node, Tensor, lift
 from autodiff.graph.observer import current_observer, here
 from autodiff.ops.alias import alias
 from autodiff.ops.arguments import brief, several, whole_number
@@ -172,9 +172,9 @@ class Call:
         It stays a node if it depends on nodes from outside that need gradients, which an array of
         its numbers would lose. A recorded value is to a step what an array is outside.
         """
-        if not isinstance(x, Node) or self.gives_nodes or not is_own(x, self.own):
-            return x
-        return numbers_of(x)
+        if self.gives_nodes:
+            return lift(x)
+        return numbers_of(x) if isinstance(x, Node) and is_own(x, self.own) else x
 
     def leave_all(self, tree: Any) -> Any:
         """The same for all nodes in a nesting of containers; other things are as they are."""

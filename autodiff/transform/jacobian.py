@@ -1,8 +1,9 @@
 """Jacobians and Hessians, in one pass over the graph for all rows.
 
-The gradient of s' f(x) is a graph with a placeholder s in it. It is computed for all rows of the
-identity in place of s at once, as a batch: what does not depend on s is computed once. If f has
-more elements than x, the derivative along a placeholder v is computed for all v instead.
+The backward rules are applied to all rows of the identity at once, as a batch: what is the same for
+all rows is computed once (:mod:`autodiff.transform.lanes`). If f has more elements than x, the
+derivative along v is computed for all v instead: the gradient g of s' f(x) is linear in s, and is
+pulled back to s with all rows of the identity in place of v.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from autodiff.graph.differentiate import gradient_nodes, is_own
-from autodiff.graph.node import Node, lift
-from autodiff.ops.shape import reshape, transpose
-from autodiff.transform.argument import Call, name_of, numbered
-from autodiff.transform.batching import batched, identity_batch, one_of_each, placeholder
+from autodiff.graph.node import Node
+from autodiff.ops.shape import broadcast_to, reshape, transpose
+from autodiff.transform.argument import Call, fresh, name_of, numbered
+from autodiff.transform.batching import identity_batch
 from autodiff.transform.gradient import applied, pulled_back, transformed
+from autodiff.transform.lanes import Computer, carried, computer_of
 from autodiff.transform.tangent import gradient_in
 
 __all__ = ["hessian", "jacobian"]
@@ -102,50 +104,58 @@ def hessian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
 
 
 def _jacobians(call: Call, y: Any, mode: str) -> list[Any]:
-    """dy/dx for each leaf x of `call`."""
+    """dy/dx for each leaf x of `call`: nodes, or if the call gives arrays, those."""
     if not isinstance(y, Node) or not y.needs_gradient:
         return [np.zeros(y.shape + x.shape) for x in call.leaves]
     if mode == "auto":
         mode = "forward" if sum(x.size for x in call.leaves) < y.size else "reverse"
+    computer = computer_of(nodes=call.gives_nodes or not is_own(y, call.own))
     try:
-        return (_by_columns if mode == "forward" else _by_rows)(call, y)
+        return (_by_columns if mode == "forward" else _by_rows)(computer, call.leaves, y)
     except Exception:
-        if call.gives_nodes or not is_own(y, call.own):
+        if computer.builds:
             raise
+    finally:
+        computer.forget()
     # A rule that needs numbers: it is given them, row by row.
     return _row_by_row(call, y)
 
 
-def _by_rows(call: Call, y: Node) -> list[Any]:
-    seed = placeholder(y.shape)
-    pairs = gradient_nodes({y: seed}, call.leaves)
-    known = [g for _, g in pairs if g is not None]
-    rows = iter(batched(known, {seed: identity_batch(y.shape)}))
-    return [
-        np.zeros(y.shape + x.shape)
-        if g is None
-        else _reshaped(one_of_each(*next(rows), y.size), y.shape + x.shape)
-        for x, g in pairs
-    ]
+def _by_rows(computer: Computer, leaves: Sequence[Node], y: Node) -> list[Any]:
+    rows = carried(computer, identity_batch(y.shape))
+    pairs = gradient_nodes({y: rows}, leaves, computer.read)
+    return [_joined(g, y.shape + x.shape, y.size) for x, g in pairs]
 
 
-def _by_columns(call: Call, y: Node) -> list[Any]:
-    seed = placeholder(y.shape)
-    return [_columns(y, seed, x, g) for x, g in gradient_nodes({y: seed}, call.leaves)]
+def _by_columns(computer: Computer, leaves: Sequence[Node], y: Node) -> list[Any]:
+    seed = fresh(np.zeros(y.shape))
+    pairs = gradient_nodes({y: seed}, leaves)
+    return [_columns(computer, y, seed, x, g) for x, g in pairs]
 
 
-def _columns(y: Node, seed: Node, x: Node, g: Any) -> Any:
+def _columns(computer: Computer, y: Node, seed: Node, x: Node, g: Any) -> Any:
     """dy/dx from the gradient g of seed' y with respect to x."""
-    direction = placeholder(x.shape)
     found = None
     if g is not None and g.needs_gradient:
-        ((_, found),) = gradient_nodes({g: direction}, [seed])
-    if found is None:
-        return np.zeros(y.shape + x.shape)
-    ((columns, carried),) = batched([found], {direction: identity_batch(x.shape)})
-    columns = one_of_each(columns, carried, x.size)
-    order = (*range(1, 1 + len(y.shape)), 0)
-    return _reshaped(transpose(columns, order), y.shape + x.shape)
+        directions = carried(computer, identity_batch(x.shape))
+        ((_, found),) = gradient_nodes({g: directions}, [seed], computer.read)
+    columns = _joined(found, x.shape + y.shape, x.size)
+    order = (*range(len(x.shape), len(x.shape + y.shape)), *range(len(x.shape)))
+    return computer.run(transpose.op.bind(axes=order), [columns])
+
+
+def _joined(lane: Any, shape: tuple[int, ...], n: int) -> Any:
+    """What a lane holds for n elements, as one value of a shape; zeros if there is no lane."""
+    if lane is None:
+        return np.zeros(shape)
+    computer = lane.computer
+    if lane.carried:
+        value = lane.whole().base
+        if value.shape[1:] != lane.shape:
+            value = computer.run(broadcast_to.op.bind(shape=(n, *lane.shape)), [value])
+    else:
+        value = computer.run(broadcast_to.op.bind(shape=(n, *lane.shape)), [lane.value])
+    return value if value.shape == shape else computer.run(reshape.op.bind(shape=shape), [value])
 
 
 def _row_by_row(call: Call, y: Node) -> list[Any]:
@@ -154,7 +164,3 @@ def _row_by_row(call: Call, y: Node) -> list[Any]:
         np.array([row[i] for row in rows]).reshape(y.shape + x.shape)
         for i, x in enumerate(call.leaves)
     ]
-
-
-def _reshaped(x: Any, shape: tuple[int, ...]) -> Any:
-    return lift(x) if x.shape == shape else reshape(x, shape)
