@@ -18,9 +18,9 @@ from __future__ import annotations
 
 from autodiff.ops import arrange as _arrange  # noqa: F401
 from autodiff.ops import as_numpy as _as_numpy  # noqa: F401
-from autodiff.ops import linalg as _linalg  # noqa: F401
 from autodiff.ops import creation as _creation  # noqa: F401
 from autodiff.ops import joins as _joins  # noqa: F401
+from autodiff.ops import linalg as _linalg  # noqa: F401
 from autodiff.ops import masks as _masks  # noqa: F401
 from autodiff.ops import triangles as _triangles  # noqa: F401
 from autodiff.ops.alias import *  # noqa: F403
