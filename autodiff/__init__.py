@@ -40,6 +40,7 @@ from autodiff.transform import __all__ as _transforms
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from autodiff import autograd as autograd
     from autodiff import check as check
     from autodiff import data as data
     from autodiff import draw as draw
@@ -79,7 +80,7 @@ __all__ = [
 ]
 
 _PUBLIC = ("data", "draw", "extend", "fold", "nn", "optim", "save")
-_NAMESPACES = ("numpy", "scipy")
+_NAMESPACES = ("autograd", "numpy", "scipy")
 _LATE = (
     *_PUBLIC, *_NAMESPACES, "clipping", "files", "hyperparameter", "namespace", "solvers", "zipped"
 )  # fmt: skip
