@@ -25,8 +25,18 @@ _NAMES = (
 
 
 def raw_functions() -> dict[str, Callable[..., Any]]:
-    """Those of them that this NumPy has."""
-    return {name: _raw(name) for name in _NAMES if hasattr(np, name)}
+    """Those of them that this NumPy has, and ``where``, whose arguments may be given by name."""
+    return {"where": where, **{name: _raw(name) for name in _NAMES if hasattr(np, name)}}
+
+
+def where(condition: Any, x: Any = None, y: Any = None) -> Any:
+    """numpy.where; of a condition alone, where it is true."""
+    if x is None and y is None:
+        return np.where(getval(condition))
+    found = autodiff.numpy.where(condition, x, y)
+    if np.ndim(found) == 0 and not isbox(found) and not isinstance(x, np.ndarray):
+        return x if condition else y
+    return found
 
 
 def _raw(name: str) -> Callable[..., Any]:
