@@ -13,7 +13,7 @@ from typing import Any
 from autodiff.declare import numpy_name
 from autodiff.ops.arguments import axes_of, axis_of
 from autodiff.ops.arithmetic import divide
-from autodiff.ops.elementwise import greater, greater_equal, where
+from autodiff.ops.elementwise import where
 from autodiff.ops.parts import concat, split, stack
 from autodiff.ops.shape import reshape, transpose
 from autodiff.refusal import without_op
@@ -29,16 +29,6 @@ def _positive(x: Any) -> Any:
 @numpy_name("numpy.reciprocal")
 def _reciprocal(x: Any) -> Any:
     return divide(1.0, x)
-
-
-@numpy_name("numpy.less")
-def _less(x: Any, y: Any) -> Any:
-    return greater(y, x)
-
-
-@numpy_name("numpy.less_equal")
-def _less_equal(x: Any, y: Any) -> Any:
-    return greater_equal(y, x)
 
 
 @numpy_name("numpy.where")
