@@ -22,6 +22,7 @@ from autodiff.ops import as_numpy as _as_numpy  # noqa: F401
 from autodiff.ops import bounds as _bounds  # noqa: F401
 from autodiff.ops import creation as _creation  # noqa: F401
 from autodiff.ops import joins as _joins  # noqa: F401
+from autodiff.ops import linalg as _linalg  # noqa: F401
 from autodiff.ops import masks as _masks  # noqa: F401
 from autodiff.ops import triangles as _triangles  # noqa: F401
 from autodiff.ops.alias import *  # noqa: F403
