@@ -61,15 +61,17 @@ def unary_to_nary(unary_operator: Function, recorded: bool = False) -> Function:
         if type(argnum) not in (int, tuple, list):
             raise AssertionError(f"argnum is a number or a tuple of numbers, not {argnum!r}")
 
+        name = get_name(fun)
+
         def nary_f(*args: Any, **kwargs: Any) -> Any:
             one = isinstance(argnum, int)
             x = args[argnum] if one else tuple(args[i] for i in argnum)
 
-            @wraps(fun)
             def unary_f(x: Any) -> Any:
                 given = [(argnum, x)] if one else zip(argnum, x, strict=True)
                 return fun(*subvals(args, given), **kwargs)
 
+            unary_f.__name__ = name
             return unary_operator(unary_f, x, *more, **named)
 
         if not recorded or more or named:
