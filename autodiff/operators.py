@@ -20,6 +20,7 @@ import numpy as np
 from autodiff import ops
 from autodiff.array import Shape
 from autodiff.errors import DTypeError, GradientError, ShapeError
+from autodiff.methods import Methods
 from autodiff.ops.arguments import brief, several
 from autodiff.ops.rounding import quotient_and_remainder, rounded
 from autodiff.protocols import Protocols
@@ -28,7 +29,7 @@ from autodiff.refusal import refusal
 __all__ = ["Operators"]
 
 
-class Operators(Protocols):
+class Operators(Methods, Protocols):
     """What a node can be written with. Subclasses have ``shape`` and ``value``."""
 
     __slots__ = ()
