@@ -64,7 +64,8 @@ class Protocols:
             raise without_op(_function_name(function))
         given: dict[str, Any] = {}
         refused = []
-        for parameter, value in chain(zip(served.parameters, inputs), options.items()):  # noqa: B905
+        named = () if served.variadic else zip(served.parameters, inputs)  # noqa: B905
+        for parameter, value in chain(named, options.items()):
             if value is np._NoValue:
                 continue
             if name := served.parameters.get(parameter):
@@ -73,18 +74,19 @@ class Protocols:
                 refused.append(parameter)
         if refused:
             raise without_op(_function_name(function), refused)
-        return served.function(**given)
+        return served.function(*(inputs if served.variadic else ()), **given)
 
 
 class _Served(NamedTuple):
     """A function of NumPy's that nodes take.
 
     function : what is called instead. parameters : NumPy's, in order; what `function` calls each,
-        or None.
+        or None. variadic : it takes any number of operands by position.
     """
 
     function: Callable[..., Any]
     parameters: dict[str, str | None]
+    variadic: bool
 
 
 _SERVED: dict[Callable[..., Any], _Served] = {}
@@ -103,10 +105,16 @@ def _served(function: Callable[..., Any]) -> _Served | None:
             module, _, attribute = name.rpartition(".")
             theirs = getattr(sys.modules.get(module), attribute, None)
             if theirs is not None:
-                _SERVED[theirs] = _Served(NAMES[name], _parameters(theirs, NAMES[name]))
+                _SERVED[theirs] = _served_by(NAMES[name], theirs)
                 _seen.add(name)
         found = _SERVED.get(function)
     return found
+
+
+def _served_by(ours: Callable[..., Any], theirs: Callable[..., Any]) -> _Served:
+    kinds = [p.kind for p in inspect.signature(ours).parameters.values()]
+    variadic = inspect.Parameter.VAR_POSITIONAL in kinds
+    return _Served(ours, _parameters(theirs, ours), variadic)
 
 
 def _parameters(theirs: Callable[..., Any], ours: Callable[..., Any]) -> dict[str, str | None]:

@@ -29,7 +29,13 @@ __all__ = [
 
 OF_THE_LIBRARY = [op for op in OPS.values() if op.forward.__module__.startswith("autodiff.")]
 ELEMENTWISE = [op for op in OPS.values() if op.elementwise]
-REDUCTIONS = [op for op in OPS.values() if "axis" in op.attributes and not op.moves]
+REDUCTIONS = [
+    op
+    for op in OPS.values()
+    if len(op.inputs) == 1
+    and not op.moves
+    and any(type(example.attributes.get("axis")) is tuple for example in op.examples)
+]
 """What works along axes: sums and their like, and those that keep the shape, as softmax."""
 
 EXAMPLES = [

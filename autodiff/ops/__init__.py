@@ -3,18 +3,23 @@
 arithmetic, powers : sums, products, powers, element by element
 elementwise : functions of one variable, choices, comparisons
 linear : matrix products
-reduce : sums, means, maxima, the softmax family
+reduce : sums, means, products, maxima, the softmax family
+cumulative : running sums and products
 shape : reshape, transpose, broadcast
 parts : joins, slices
 rows : rows by number
+products, einsum : NumPy's products, said with matrix products
 as_numpy : functions of NumPy's that are said with these
 """
 
 from __future__ import annotations
 
 from autodiff.ops import as_numpy as _as_numpy  # noqa: F401
+from autodiff.ops import products as _products  # noqa: F401
 from autodiff.ops.arithmetic import *  # noqa: F403
 from autodiff.ops.arithmetic import __all__ as _arithmetic
+from autodiff.ops.cumulative import *  # noqa: F403
+from autodiff.ops.cumulative import __all__ as _cumulative
 from autodiff.ops.elementwise import *  # noqa: F403
 from autodiff.ops.elementwise import __all__ as _elementwise
 from autodiff.ops.linear import *  # noqa: F403
@@ -33,6 +38,7 @@ from autodiff.ops.shape import __all__ as _shape
 __all__ = sorted(
     {
         *_arithmetic,
+        *_cumulative,
         *_elementwise,
         *_linear,
         *_parts,
