@@ -44,6 +44,13 @@ cdef class ReductionGradient(ByRule):
     cdef object forward(self, op, PyObject** x, ptrdiff_t n):
         return self.reduction.gradient(op, 0, x[0], x[1], x + n - 1, 1)
 
+    cdef list gradients(
+        self, op, PyObject* g, PyObject* z, PyObject** x, ptrdiff_t n, needed
+    ):
+        if not ad_same_shape(ad_axes(g), ad_shape(g), ad_axes(x[n - 1]), ad_shape(x[n - 1])):
+            misfit(op)
+        return ByRule.gradients(self, op, g, z, x, n, needed)
+
 
 cdef class OfSeveral(ByRule):
     """An op with several outputs: values and gradients are tuples, and the rules know that."""

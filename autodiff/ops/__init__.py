@@ -9,13 +9,16 @@ shape : reshape, transpose, broadcast
 parts : joins, slices
 rows : rows by number
 products, einsum : NumPy's products, said with matrix products
+statistics, calculus : NumPy's variances, differences, integrals and their like
 as_numpy : functions of NumPy's that are said with these
 """
 
 from __future__ import annotations
 
 from autodiff.ops import as_numpy as _as_numpy  # noqa: F401
+from autodiff.ops import calculus as _calculus  # noqa: F401
 from autodiff.ops import products as _products  # noqa: F401
+from autodiff.ops import statistics as _statistics  # noqa: F401
 from autodiff.ops.arithmetic import *  # noqa: F403
 from autodiff.ops.arithmetic import __all__ as _arithmetic
 from autodiff.ops.cumulative import *  # noqa: F403

@@ -14,6 +14,7 @@ import autodiff
 from autodiff import ops
 from autodiff.backend import Backend, get_backend
 from autodiff.declare import declare
+from autodiff.errors import ShapeError
 from autodiff.op import OPS, BoundOp, Example, Op
 from autodiff.ops.rules import input_gradient
 
@@ -201,6 +202,10 @@ def test_the_same_array_for_all_inputs(op: Op, backend: Backend, rng: np.random.
         x, attributes = np.array([2.0, 0.0, 2.0]), dict.fromkeys(attributes, 3)
     bound = op.bind(**attributes)
     same = [x] * max(2, len(op.inputs))
+    try:
+        bound.shape(*[x.shape for x in same])
+    except ShapeError:
+        pytest.skip("its inputs are of different shapes")
     apart = [x.copy() for _ in same]
     output = backend.forward(bound, same)
     for z, e in zip(parts(output), parts(backend.forward(bound, apart)), strict=True):
@@ -280,6 +285,8 @@ def test_every_op_is_documented_and_has_examples() -> None:
 def test_every_op_is_public_and_documented() -> None:
     for op in OF_THE_LIBRARY:
         name = op.name
+        if name.startswith("_"):
+            continue  # a part of rules
         assert name in autodiff.__all__
         function = getattr(autodiff, name)
         assert function is getattr(ops, name)

@@ -20,10 +20,11 @@ from autodiff.program.code.flat import Code
 from autodiff.program.code.kind import KINDS, Kind, Operand
 from autodiff.program.code.kinds.call_back import CallBack, Given
 from autodiff.program.code.kinds.copy import Copy
+from autodiff.program.code.kinds.cumulative import Cumulative
 from autodiff.program.code.kinds.gemm import Gemm
 from autodiff.program.code.kinds.map import Apply, Map, Window
 from autodiff.program.code.kinds.reduce import Reduce
-from autodiff.program.code.kinds.rows import Rows
+from autodiff.program.code.kinds.rows import Rows, RowsGradient
 from autodiff.program.code.kinds.scatter_rows import ScatterRows
 from autodiff.program.code.kinds.take import Take
 from autodiff.program.code.words import from_words, to_words
@@ -77,8 +78,14 @@ OTHERS = [
          at(ARENA), 1, (), (), (), ()),
     Reduce("sum", 3, 4, 1, at(ARGUMENT), at(ARENA, 1)),
     Reduce("max", 2, 3, 2, at(ARGUMENT), at(BUFFER, 5)),
-    Rows("logsumexp", 4, 3, at(ARGUMENT), at(ARENA, 3)),
-    Rows("softmax", 3, 4, at(ARGUMENT), at(ARENA, 20)),
+    Rows("logsumexp", 4, 3, 1, at(ARGUMENT), at(ARENA, 3)),
+    Rows("softmax", 3, 4, 1, at(ARGUMENT), at(ARENA, 20)),
+    Rows("log_softmax", 2, 3, 2, at(ARGUMENT), at(ARENA, 3)),
+    RowsGradient("_max_gradient", 2, 3, 2, at(BUFFER), at(FIXED), at(ARGUMENT), at(ARENA, 30)),
+    RowsGradient("_softmax_gradient", 2, 3, 2, at(ARGUMENT), at(BUFFER), None, at(ARENA, 30)),
+    Cumulative("cumprod", 2, 3, 2, True, at(ARGUMENT), None, at(ARENA, 30)),
+    Cumulative("_recurrence", 2, 3, 2, False, at(ARGUMENT), at(BUFFER), at(ARENA, 30)),
+    Reduce("prod", 2, 3, 2, at(ARGUMENT), at(BUFFER, 5)),
     Take(3, 4, 2, at(ARGUMENT), at(FIXED, 8), at(ARENA, 30)),
     ScatterRows(6, 2, 3, at(ARGUMENT), at(FIXED, 8), at(BUFFER, 11)),
     CallBack("_own_call", 1, (Given(at(ARGUMENT), (4, 3)), Given(at(NUMBER), ())),
