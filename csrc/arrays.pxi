@@ -95,8 +95,12 @@ cdef extern from "loops.h":
     ptrdiff_t ad_reduce_work(const ad_groups*) noexcept nogil
     void ad_reduce_groups(
         const ad_groups*, ad_reduce, const double*, double*, double*) noexcept nogil
-    void ad_take(ptrdiff_t, ptrdiff_t, ptrdiff_t, const double*, const double*, double*) noexcept nogil
-    void ad_scatter(ptrdiff_t, ptrdiff_t, ptrdiff_t, const double*, const double*, double*) noexcept nogil
+    void ad_take(
+        ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, const double*, const double*, double*
+    ) noexcept nogil
+    void ad_scatter(
+        ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, const double*, const double*, double*
+    ) noexcept nogil
     void ad_add_rows(
         ptrdiff_t, ptrdiff_t, ptrdiff_t, const double*, const double*, double*, double*,
         ptrdiff_t*, ptrdiff_t) noexcept nogil

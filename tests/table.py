@@ -34,9 +34,9 @@ REDUCTIONS = [
     for op in OPS.values()
     if len(op.inputs) == 1
     and not op.moves
-    and any(type(example.attributes.get("axis")) is tuple for example in op.examples)
+    and any(type(e.attributes.get("axis")) is tuple for e in op.examples)
 ]
-"""What works along axes: sums and their like, and those that keep the shape, as softmax."""
+"""What works along any axes: sums and their like, and those that keep the shape, as softmax."""
 
 EXAMPLES = [
     pytest.param(op, example, id=f"{name}-{i}")

@@ -10,15 +10,26 @@ parts : joins, slices
 rows : rows by number
 products, einsum : NumPy's products, said with matrix products
 statistics, calculus : NumPy's variances, differences, integrals and their like
+alias : the same under another name
+masks, gather : elements by masks and arrays of integers
+joins, arrange, triangles : functions of NumPy's that put arrays together, cut and reorder them
 as_numpy : functions of NumPy's that are said with these
+creation : arrays of nodes, and nodes repeated
 """
 
 from __future__ import annotations
 
+from autodiff.ops import arrange as _arrange  # noqa: F401
 from autodiff.ops import as_numpy as _as_numpy  # noqa: F401
 from autodiff.ops import calculus as _calculus  # noqa: F401
+from autodiff.ops import creation as _creation  # noqa: F401
+from autodiff.ops import joins as _joins  # noqa: F401
+from autodiff.ops import masks as _masks  # noqa: F401
 from autodiff.ops import products as _products  # noqa: F401
 from autodiff.ops import statistics as _statistics  # noqa: F401
+from autodiff.ops import triangles as _triangles  # noqa: F401
+from autodiff.ops.alias import *  # noqa: F403
+from autodiff.ops.alias import __all__ as _alias
 from autodiff.ops.arithmetic import *  # noqa: F403
 from autodiff.ops.arithmetic import __all__ as _arithmetic
 from autodiff.ops.cumulative import *  # noqa: F403
@@ -40,6 +51,7 @@ from autodiff.ops.shape import __all__ as _shape
 
 __all__ = sorted(
     {
+        *_alias,
         *_arithmetic,
         *_cumulative,
         *_elementwise,

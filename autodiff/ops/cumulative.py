@@ -15,6 +15,7 @@ from autodiff.errors import ShapeError
 from autodiff.op import Example, Sample, example
 from autodiff.ops.arguments import axis_of, flag, operand
 from autodiff.ops.arithmetic import multiply
+from autodiff.ops.batches import along_axis
 from autodiff.ops.parts import concat, getitem
 from autodiff.ops.shape import reshape
 from autodiff.refusal import refusal
@@ -81,6 +82,7 @@ def _cumsum_backward(g: Any, z: Any, x: Any, *, axis: int, reverse: bool) -> Any
     ulps=0.5,  # one number after the other, as NumPy has it
     shape=_same,
     backward=_cumsum_backward,
+    batched=along_axis,
     examples=_examples(),
     empty=_empty(),
 )
@@ -113,6 +115,7 @@ def _recurrence_shape(b: Shape, a: Shape, *, axis: int, reverse: bool) -> Shape:
     shape=_recurrence_shape,
     backward=(_recurrence_backward_b, _recurrence_backward_a),
     reads="z a",
+    batched=along_axis,
     examples=_examples(2),
     empty=_empty(2),
 )
@@ -142,6 +145,7 @@ def _cumprod_backward(g: Any, z: Any, x: Any, *, axis: int, reverse: bool) -> An
     shape=_same,
     backward=_cumprod_backward,
     reads="z x",
+    batched=along_axis,
     examples=_examples(),
     empty=_empty(),
 )

@@ -17,6 +17,7 @@ from autodiff.errors import ShapeError
 from autodiff.op import BoundOp, Example, Sample, example
 from autodiff.ops.arguments import Axis, operand, over_axes, over_some, some_axes_of
 from autodiff.ops.arithmetic import multiply
+from autodiff.ops.batches import along_axis
 from autodiff.ops.cumulative import except_itself
 from autodiff.ops.elementwise import equal, exp, where
 from autodiff.ops.shape import broadcast_to, reshape, transpose
@@ -107,6 +108,7 @@ def _mean_identity(e: Any, bound: BoundOp, inputs: Any) -> Any:
 @declare(
     numpy=("numpy.sum",),
     arguments=over_axes,
+    batched=along_axis,
     identity=_sum_identity,
     empty=_empty_reductions(identity=True),
     shape=_reduced,
@@ -125,6 +127,7 @@ def _count(x: Any, axis: tuple[int, ...]) -> int:
 @declare(
     numpy=("numpy.mean",),
     arguments=over_some,
+    batched=along_axis,
     identity=_mean_identity,
     shape=_reduced,
     backward=lambda g, z, x, *, axis, keepdims: _spread(g / float(_count(x, axis)), x, axis),
@@ -154,6 +157,7 @@ def _prod_backward(g: Any, z: Any, x: Any, *, axis: tuple[int, ...], keepdims: b
     shape=_reduced,
     backward=_prod_backward,
     reads="x",
+    batched=along_axis,
     examples=_reductions()[:-1],  # but for that of no axes, whose gradient reads nothing
 )
 def prod(x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
@@ -211,6 +215,7 @@ def _max_gradient_backward(
     shape=_gradient_shape,
     backward=(_max_gradient_backward, None, None),
     reads="top x",
+    batched=along_axis,
     examples=_gradients(3, "boolean"),  # ties
     empty=_empty_gradients(3),
 )
@@ -230,6 +235,7 @@ def _max_backward(g: Any, z: Any, x: Any, *, axis: tuple[int, ...], keepdims: bo
 @declare(
     numpy=("numpy.max", "numpy.amax"),
     arguments=over_some,
+    batched=along_axis,
     ulps=0.0,
     shape=_reduced,
     backward=_max_backward,
@@ -278,6 +284,7 @@ def _logsumexp_gradient_total(
         lambda g, z, share, total, x, *, axis: g * z,
     ),
     reads="z total x",
+    batched=along_axis,
     examples=_gradients(3),
     empty=_empty_gradients(3),
 )
@@ -293,6 +300,7 @@ def _logsumexp_backward(g: Any, z: Any, x: Any, *, axis: tuple[int, ...], keepdi
 
 @declare(
     arguments=over_some,
+    batched=along_axis,
     shape=_reduced,
     backward=_logsumexp_backward,
     reads="z x",
@@ -356,6 +364,7 @@ def _softmax_gradient_y(g: Any, z: Any, of: Any, y: Any, *, axis: tuple[int, ...
         _softmax_gradient_y,
     ),
     reads="g y",
+    batched=along_axis,
     examples=_gradients(2),
     empty=_empty_gradients(2),
 )
@@ -370,6 +379,7 @@ def _softmax_backward(g: Any, z: Any, x: Any, *, axis: tuple[int, ...]) -> Any:
 
 @declare(
     arguments=_softmax_arguments,
+    batched=along_axis,
     shape=_same,
     backward=_softmax_backward,
     reads="z",
@@ -389,6 +399,7 @@ def softmax(x: Any, *, axis: tuple[int, ...]) -> Any:
         lambda g, z, of, y, *, axis: -(g * exp(y) * _total(of, axis)),
     ),
     reads="g y",
+    batched=along_axis,
     examples=_gradients(2),
     empty=_empty_gradients(2),
 )
@@ -403,6 +414,7 @@ def _log_softmax_backward(g: Any, z: Any, x: Any, *, axis: tuple[int, ...]) -> A
 
 @declare(
     arguments=_softmax_arguments,
+    batched=along_axis,
     shape=_same,
     backward=_log_softmax_backward,
     reads="z",

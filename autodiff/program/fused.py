@@ -123,6 +123,8 @@ def slope(op: Op) -> tuple[Op, str] | None:
 
 def find_op(name: str) -> Op:
     """An op of the table, or one that only programs have."""
-    if name.startswith("_") and name not in FUSED and name not in OPS:
+    if name in OPS:
+        return OPS[name]
+    if name not in FUSED:
         slope(OPS[name.removeprefix("_").removesuffix("_slope")])
-    return FUSED[name] if name in FUSED else OPS[name]
+    return FUSED[name]

@@ -285,8 +285,8 @@ def test_every_op_is_documented_and_has_examples() -> None:
 def test_every_op_is_public_and_documented() -> None:
     for op in OF_THE_LIBRARY:
         name = op.name
-        if name.startswith("_"):
-            continue  # a part of rules
+        if name.startswith("_"):  # a part of rules
+            continue
         assert name in autodiff.__all__
         function = getattr(autodiff, name)
         assert function is getattr(ops, name)
