@@ -153,7 +153,7 @@ def _one_sided(x: Any, y: Any, z: Any, first: Any, second: Any) -> Any:
 # ---- integrals ------------------------------------------------------------------------
 
 
-@numpy_name("numpy.trapezoid", "numpy.trapz", "scipy.integrate.trapezoid")
+@numpy_name("numpy.trapezoid", "numpy.trapz")
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     """z = the integral of samples along `axis` by trapezoids; x : their places, or `dx` apart."""
     y = operand("trapezoid", y, "y")

@@ -57,7 +57,7 @@ def vdot(a: Any, b: Any) -> Any:
     return matmul(reshape(a, -1), reshape(b, -1))
 
 
-@numpy_name("numpy.vecdot", "numpy.linalg.vecdot")
+@numpy_name("numpy.linalg.vecdot", "numpy.vecdot")
 def vecdot(x1: Any, x2: Any, axis: int = -1) -> Any:
     """z = Σ x1 x2 over one axis; the others broadcast."""
     x1, x2 = operand("vecdot", x1, "x1"), operand("vecdot", x2, "x2")
@@ -155,7 +155,7 @@ def _padded(shape: Shape, n: int) -> Shape:
     return (1,) * (n - len(shape)) + shape
 
 
-@numpy_name("numpy.cross", "numpy.linalg.cross")
+@numpy_name("numpy.cross")
 def cross(
     a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: Any = None
 ) -> Any:
@@ -181,6 +181,12 @@ def cross(
     order = list(range(len(z.shape) - 1))
     order.insert(place, len(z.shape) - 1)
     return transpose(z, order)
+
+
+@numpy_name("numpy.linalg.cross")
+def linalg_cross(x1: Any, x2: Any, axis: int = -1) -> Any:
+    """z = x1 × x2 along an axis of size 3."""
+    return cross(x1, x2, axis=axis)
 
 
 def _axis_last(name: str, x: Any, axis: int) -> Any:

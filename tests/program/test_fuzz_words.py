@@ -175,8 +175,20 @@ def accesses(i: Any) -> Iterator[Access]:
         yield i.x, 0, i.outer * i.reduced * i.inner, False
         yield i.z, 0, i.outer * i.inner, True
     elif isinstance(i, Rows):
-        yield i.x, 0, i.n_rows * i.n, False
-        yield i.z, 0, i.n_rows * (1 if i.op == "logsumexp" else i.n), True
+        n_rows = i.outer * i.inner
+        yield i.x, 0, n_rows * i.n, False
+        yield i.z, 0, n_rows * (1 if i.op == "logsumexp" else i.n), True
+    elif isinstance(i, RowsGradient):
+        n_rows = i.outer * i.inner
+        for x in (i.g, i.y):
+            yield x, 0, n_rows * (i.n if i.x is None else 1), False
+        for place, writes in ((i.x, False), (i.z, True)):
+            if place is not None:
+                yield place, 0, n_rows * i.n, writes
+    elif isinstance(i, Cumulative):
+        for place, writes in ((i.x, False), (i.a, False), (i.z, True)):
+            if place is not None:
+                yield place, 0, i.outer * i.n * i.inner, writes
     elif isinstance(i, CallBack):
         assert 0 <= i.function < len(FUNCTIONS)
         for x in i.inputs:
