@@ -56,13 +56,13 @@ AD_INLINE double ad_arctan(double x)
 
 AD_INLINE double ad_arctan2(double y, double x)
 {
-    double a = fabs(y), b = fabs(x);
-    const int both = a == AD_INF && b == AD_INF;
-    a = both ? 1.0 : a;
-    b = both ? 1.0 : b;
-    b = a == 0.0 && b == 0.0 ? 1.0 : b;
-    const double scale = a > 0x1p1000 || b > 0x1p1000 ? 0x1p-3 : 1.0; /* a + b is finite */
-    const double z = ad_arctan_ratio(a * scale, b * scale);
+    const double a = fabs(y), b = fabs(x);
+    const double larger = a > b ? a : b, smaller = a > b ? b : a;
+    /* So that a + b is finite, and so that products with numbers about 1 are exact enough. */
+    const double scale = larger > 0x1p1000 ? 0x1p-3 : larger < 0x1p-900 ? 0x1p200 : 1.0;
+    const double up = smaller == AD_INF ? 1.0 : a * scale; /* both are infinite: as 1 / 1 */
+    const double down = smaller == AD_INF || larger == 0.0 ? 1.0 : b * scale;
+    const double z = ad_arctan_ratio(up, down);
     const double turned = AD_PI_HI - (z - AD_PI_LO);
     const double found = copysign(copysign(1.0, x) < 0.0 ? turned : z, y);
     return x != x ? x : y != y ? y : found;
@@ -108,34 +108,33 @@ AD_INLINE double ad_arccos(double x)
 
 /* ---- sinh, cosh ---- */
 
-/* With y = k ln 2 + r: e^y = 2^k (cosh r + sinh r), hence sinh y = 2^(k-1) ((1 + q) sinh r +
- * (1 - q) cosh r) with q = 2^-2k, and the other way round for cosh. k = 0 up to 1.5 ln 2, so
- * that nothing cancels. */
-AD_INLINE double ad_hyperbolic(double y, int odd)
+/* e^y / 2 for y >= 0. */
+AD_INLINE double ad_half_exp(double y)
 {
-    y = y > 720.0 ? 720.0 : y; /* NaN passes */
-    const double nearest = (y * AD_LOG2E + AD_ROUND) - AD_ROUND;
-    const double k = y < 0x1.0a2b23f3bab73p+0 ? 0.0 : nearest;
+    y = y > 711.0 ? 711.0 : y; /* NaN passes; 2^1024 is infinity */
+    const double k = (y * AD_LOG2E + AD_ROUND) - AD_ROUND;
     const double r = (y - k * AD_LN2_HI) - k * AD_LN2_LO;
-    const double z = r * r, z2 = z * z, z4 = z2 * z2;
-    const double s = ((0x1.5555555555556p-3 + 0x1.111111111105dp-7 * z) +
-                      z2 * (0x1.a01a01a03077cp-13 + 0x1.71de3a4033bcdp-19 * z)) +
-                     z4 * ((0x1.ae646bf033a78p-26 + 0x1.61187b1987b16p-33 * z) +
-                           z2 * 0x1.b555448e28b2dp-41);
-    const double c = ((0x1.0000000000002p-1 + 0x1.5555555555256p-5 * z) +
-                      z2 * (0x1.6c16c16c468eep-10 + 0x1.a01a0172f0d2ap-16 * z)) +
-                     z4 * ((0x1.27e5124750f0fp-22 + 0x1.1ee0e6a176b12p-29 * z) +
-                           z2 * 0x1.9adc591c152aap-37);
-    const double sine = r + r * z * s, more = z * c; /* cosh r = 1 + more */
-    const double q = k > 500.0 ? 0.0 : ad_pow2(-2.0 * k);
-    const double k1 = (k * 0.5 + AD_ROUND) - AD_ROUND;
-    const double one = odd ? 1.0 - q : 1.0 + q;
-    const double sum = one + (one * more + (odd ? 1.0 + q : 1.0 - q) * sine);
-    return sum * ad_pow2(k1 - 1.0) * ad_pow2(k - k1);
+    return (1.0 + (r + r * r * ad_exp_poly(r))) * 2.0 * ad_pow2(k - 2.0);
 }
 
-AD_INLINE double ad_sinh(double x) { return copysign(ad_hyperbolic(fabs(x), 1), x); }
-AD_INLINE double ad_cosh(double x) { return ad_hyperbolic(fabs(x), 0); }
+/* e^y / 2 + e^-y / 2. */
+AD_INLINE double ad_cosh(double x)
+{
+    const double half = ad_half_exp(fabs(x));
+    return half + 0.25 / half;
+}
+
+/* e^y / 2 - e^-y / 2, and up to 1 an odd polynomial, as that cancels. */
+AD_INLINE double ad_sinh(double x)
+{
+    const double y = fabs(x), half = ad_half_exp(y);
+    const double z = y * y, z2 = z * z;
+    const double s = ((0x1.5555555555556p-3 + 0x1.111111111105dp-7 * z) +
+                      z2 * (0x1.a01a01a03077cp-13 + 0x1.71de3a4033bcdp-19 * z)) +
+                     z2 * z2 * ((0x1.ae646bf033a78p-26 + 0x1.61187b1987b16p-33 * z) +
+                                z2 * 0x1.b555448e28b2dp-41);
+    return copysign(y > 1.0 ? half - 0.25 / half : y + y * z * s, x);
+}
 
 /* ---- lengths ---- */
 

@@ -31,7 +31,7 @@ def exp2(x: Any) -> Any:
 
 @declare(
     numpy=("numpy.log2",),
-    ulps=0.9,
+    ulps=1.0,
     domain=((0.0, math.inf),),
     cost=7.0,
     backward=lambda g, z, x: g / (_LN2 * x),
@@ -59,7 +59,7 @@ def log10(x: Any) -> Any:
 
 @declare(
     numpy=("numpy.cbrt",),
-    ulps=0.75,
+    ulps=0.9,
     cost=12.0,
     backward=lambda g, z, x: g / (3.0 * z * z),
     reads="z",
@@ -103,7 +103,7 @@ def _share_of_sum(x: Any, y: Any) -> Any:
 
 @declare(
     numpy=("numpy.logaddexp",),
-    ulps=1.75,
+    ulps=1.9,
     cost=14.0,
     backward=(
         lambda g, z, x, y: g * _share_of_sum(x, y),
@@ -119,7 +119,7 @@ def logaddexp(x: Any, y: Any) -> Any:
 
 @declare(
     numpy=("numpy.logaddexp2",),
-    ulps=1.75,
+    ulps=1.9,
     cost=15.0,
     backward=(
         lambda g, z, x, y: g * _share_of_sum(_LN2 * x, _LN2 * y),

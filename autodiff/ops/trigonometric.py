@@ -51,7 +51,7 @@ def tan(x: Any) -> Any:
 
 @declare(
     numpy=("numpy.sinc",),
-    ulps=3.25,
+    ulps=3.5,
     cost=14.0,
     backward=lambda g, z, x: g * sinc_slope(x),
     reads="x",
@@ -168,7 +168,7 @@ def _sinh_backward(g: Any, z: Any, x: Any) -> Any:
 
 @declare(
     numpy=("numpy.sinh",),
-    ulps=1.75,
+    ulps=1.9,
     cost=10.0,
     backward=_sinh_backward,
     reads="x",
@@ -181,7 +181,7 @@ def sinh(x: Any) -> Any:
 
 @declare(
     numpy=("numpy.cosh",),
-    ulps=1.9,
+    ulps=1.75,
     cost=10.0,
     backward=lambda g, z, x: g * sinh(x),
     reads="x",
