@@ -6,10 +6,11 @@ MatrixError, which numpy.linalg.LinAlgError catches, too.
 
 matrices : shapes, stacks, triangles
 triangular, cholesky, lu : systems
+eigen, singular, orthogonal : spectra, orthogonal factors
 """
 
 from __future__ import annotations
 
-from autodiff.ops.linalg import cholesky, lu, triangular
+from autodiff.ops.linalg import cholesky, eigen, lu, orthogonal, singular, triangular
 
-__all__ = ["cholesky", "lu", "triangular"]
+__all__ = ["cholesky", "eigen", "lu", "orthogonal", "singular", "triangular"]
