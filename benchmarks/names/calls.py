@@ -119,6 +119,7 @@ CALLS: dict[str, Call] = {
     "scipy.linalg.cho_solve": Call(lambda f, x, y: f((x, True), y), (LOWER, V)),
     "scipy.linalg.cholesky_banded": Call(lambda f, x: f(x), (BANDS,)),
     "scipy.linalg.cho_solve_banded": Call(lambda f, x, y: f((x, False), y), (BANDS, V)),
+    "scipy.linalg.eigh": Call(lambda f, x: (f(x)[0], np.abs(f(x)[1])), (SPD,)),
     "scipy.linalg.solve_banded": Call(_banded, (np.vstack([BANDS, BANDS[0]]), V)),
     "scipy.linalg.solveh_banded": Call(lambda f, x, y: f(x, y), (BANDS, V)),
     "scipy.linalg.solve_triangular": Call(lambda f, x, y: f(x, y, lower=True), (LOWER, V)),

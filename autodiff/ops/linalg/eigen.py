@@ -1,8 +1,8 @@
 """Eigenvalues and eigenvectors of symmetric matrices.
 
 Gradients: M. Giles, Collected matrix derivative results (2008). Where eigenvalues are equal, their
-vectors are any basis of one space. What does not depend on the choice has a gradient there, and it is
-found; what does has none.
+vectors are any basis of one space. What depends on eigenvalues only has a gradient of their sum;
+what depends on such vectors gets NaN.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from autodiff.op import Example, Sample
 from autodiff.ops.arguments import brief, flag
 from autodiff.ops.batches import over_stacks
 from autodiff.ops.elementwise import abs as magnitude
-from autodiff.ops.elementwise import greater, maximum, where
+from autodiff.ops.elementwise import equal, greater, where
 from autodiff.ops.linalg.matrices import (
+    eye,
     failed,
     is_zero,
     square,
@@ -29,9 +30,7 @@ from autodiff.ops.linalg.matrices import (
 from autodiff.ops.shape import expand_dims
 from autodiff.refusal import refusal
 
-__all__ = ["EighResult", "eigh", "eigvalsh", "no_convergence", "reciprocal_gaps"]
-
-_EPSILON = float(np.finfo(np.float64).eps)
+__all__ = ["EighResult", "eigh", "eigvalsh", "no_convergence", "over_gaps"]
 
 
 def no_convergence(matrix: int, part: int) -> str:
@@ -39,12 +38,20 @@ def no_convergence(matrix: int, part: int) -> str:
     return f"the iteration for matrix {matrix} did not converge ({part} are not found)"
 
 
-def reciprocal_gaps(x: Any, largest: Any) -> Any:
-    """1 / (x[j] - x[i]) at (i, j), 0 where that is rounding only, of rows of numbers."""
+def over_gaps(x: Any, numerator: Any, *parts: Any) -> Any:
+    """numerator / (x[j] - x[i]) at (i, j), of rows x; 0 for i = j.
+
+    What turns one basis of a space into another divides by no gap at all. Where nothing of `parts`
+    is at (i, j) or (j, i), nothing depends on it, and that is 0; else it is NaN: there is no
+    gradient, or none that can be told from these numbers.
+    """
     n = x.shape[-1]
     gap = expand_dims(x, -2) - expand_dims(x, -1)
-    apart = greater(magnitude(gap), n * _EPSILON * expand_dims(expand_dims(largest, -1), -1))
-    return where(apart, 1.0 / where(apart, gap, 1.0), 0.0)
+    size = sum(magnitude(part) for part in parts)
+    size = size + turned(size)
+    known = where(equal(gap, 0.0), 0.0, numerator / where(equal(gap, 0.0), 1.0, gap))
+    lost = equal(gap, 0.0) * greater(size, 0.0) * (1.0 - eye(n))
+    return where(lost, np.nan, known)
 
 
 class EighResult(NamedTuple):
@@ -63,11 +70,10 @@ def _ga(gs: Any, zs: Any, a: Any) -> Any:
     (gw, gv), (w, v) = gs, zs
     if is_zero(gv) or w.shape[-1] == 0:
         return (v * expand_dims(gw, -2)) @ turned(v)
-    largest = maximum(magnitude(w[..., 0]), magnitude(w[..., -1]))
     inner = turned(v) @ gv
-    core = reciprocal_gaps(w, largest) * (0.5 * (inner - turned(inner)))
+    core = over_gaps(w, 0.5 * (inner - turned(inner)), inner)
     if not is_zero(gw):
-        core = core + expand_dims(gw, -2) * np.eye(w.shape[-1])
+        core = core + expand_dims(gw, -2) * eye(w.shape[-1])
     return v @ core @ turned(v)
 
 
@@ -78,7 +84,7 @@ def _ga(gs: Any, zs: Any, a: Any) -> Any:
     reads="eigenvalues eigenvectors",
     batched=over_stacks(2),
     examples=[
-        Example((Sample(s, kind="definite"),)) for s in [(3, 3), (2, 4, 4), (1, 1), (5, 5)]
+        Example((Sample(s, kind="definite"),)) for s in [(3, 3), (2, 4, 4), (5, 5)]
     ],
     empty=[Example((Sample(s, kind="definite"),)) for s in [(0, 0), (0, 3, 3), (2, 0, 0)]],
 )
@@ -116,8 +122,9 @@ def eigh(a: Any, UPLO: str = "L") -> EighResult:  # noqa: N803
     """z = the eigenvalues of a symmetric A in rising order, and its eigenvectors, one a column.
 
     a : shape (..., n, n). It is (A + A')/2, whatever UPLO says: the gradient is symmetric. Where
-    eigenvalues are equal (to rounding), the gradient is right for what does not depend on which
-    basis of their space is taken, as V f(w) V'; single vectors have none there.
+    eigenvalues are equal, a gradient that comes by way of the eigenvalues, and of the vectors of
+    others, is right; what comes by way of their own vectors is NaN: single vectors have no gradient,
+    and that of V f(w) V' cannot be told from them (`scipy.linalg.expm` and `sqrtm` have theirs).
 
     Raises
     ------
@@ -131,7 +138,7 @@ def eigh(a: Any, UPLO: str = "L") -> EighResult:  # noqa: N803
 
 @numpy_name("numpy.linalg.eigvalsh")
 def eigvalsh(a: Any, UPLO: str = "L") -> Any:  # noqa: N803
-    """z = the eigenvalues of a symmetric A in rising order. Equal ones have gradients of their sum."""
+    """z = the eigenvalues of a symmetric A in rising order; see :func:`eigh`."""
     _triangle("eigvalsh", UPLO)
     return _eigh.normal(square("eigvalsh", a))[0]
 

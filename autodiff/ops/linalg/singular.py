@@ -1,9 +1,9 @@
 """Singular values and vectors.
 
 The gradient is that of J. Townsend, Differentiating the singular value decomposition (2016), whose
-terms with 1 / (s_j² - s_i²) are taken apart into those with 1 / (s_j - s_i) and 1 / (s_j + s_i): where
-singular values are equal, the first ones vanish for whatever does not depend on the basis (U V', the
-nuclear norm's second derivative), and the second ones stay.
+terms with 1 / (s_j² - s_i²) are taken apart into those with 1 / (s_j - s_i), for turns of both bases
+at once, and with 1 / (s_j + s_i), for turns against each other: these lose nothing where singular
+values are nearly equal.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from autodiff.op import Example, Sample
 from autodiff.ops.arguments import flag
 from autodiff.ops.batches import over_stacks
 from autodiff.ops.elementwise import greater, where
-from autodiff.ops.linalg.eigen import no_convergence, reciprocal_gaps
-from autodiff.ops.linalg.matrices import failed, is_zero, matrix, turned
+from autodiff.ops.linalg.eigen import no_convergence, over_gaps
+from autodiff.ops.linalg.matrices import eye, failed, is_zero, matrix, turned
 from autodiff.ops.shape import expand_dims
 from autodiff.refusal import refusal
 
@@ -54,12 +54,11 @@ def _reciprocal(x: Any, least: Any) -> Any:
 def _rotations(s: Any, of_u: Any, of_v: Any) -> Any:
     """What turns of both bases at once, and against each other, contribute."""
     k = s.shape[-1]
-    largest = s[..., 0]
-    least = expand_dims(expand_dims(k * _EPSILON * largest, -1), -1)
+    least = expand_dims(expand_dims(k * _EPSILON * s[..., 0], -1), -1)
     sums = expand_dims(s, -2) + expand_dims(s, -1)
-    return 0.5 * (
-        reciprocal_gaps(s, largest) * (of_u + of_v) + _reciprocal(sums, least) * (of_u - of_v)
-    )
+    a, b = of_u - turned(of_u), of_v - turned(of_v)
+    together = over_gaps(s, 0.5 * (a + b), of_u, of_v)
+    return together + 0.5 * _reciprocal(sums, least) * (a - b)
 
 
 def _ga(gs: Any, zs: Any, a: Any) -> Any:
@@ -70,9 +69,9 @@ def _ga(gs: Any, zs: Any, a: Any) -> Any:
     if is_zero(gu) and is_zero(gvh):
         return (u * expand_dims(gs_, -2)) @ vh
     of_u, of_v = turned(u) @ gu, vh @ turned(gvh)
-    core = _rotations(s, of_u - turned(of_u), of_v - turned(of_v))
+    core = _rotations(s, of_u, of_v)
     if not is_zero(gs_):
-        core = core + expand_dims(gs_, -2) * np.eye(k)
+        core = core + expand_dims(gs_, -2) * eye(k)
     inverse = _reciprocal(s, expand_dims(k * _EPSILON * s[..., 0], -1))
     ga = u @ core @ vh
     *_, m, n = a.shape
@@ -83,7 +82,7 @@ def _ga(gs: Any, zs: Any, a: Any) -> Any:
     return ga
 
 
-_SHAPES = [(3, 3), (4, 2), (2, 4), (2, 3, 2), (1, 1)]
+_SHAPES = [(3, 3), (4, 2), (2, 4), (2, 3, 2)]
 _NOTHING = [(0, 3), (3, 0), (0, 2, 3), (2, 0, 0)]
 
 
@@ -134,8 +133,9 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     """z = U, S and V' of A = U diag(S) V', S in falling order; S alone without `compute_uv`.
 
     a : shape (..., m, n). `full_matrices` must be False unless A is square: what it adds is any
-    basis, and has no gradient. Where singular values are equal (to rounding), or 0, the gradient is
-    right for what does not depend on the choice of vectors; single vectors have none there.
+    basis, and has no gradient. Where singular values are equal, a gradient that comes by way of the
+    values is right, what comes by way of their own vectors is NaN, as of :func:`eigh`. Vectors that
+    belong to 0 have no gradient, and count as fixed.
 
     Raises
     ------
