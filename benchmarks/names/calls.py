@@ -86,6 +86,8 @@ CALLS: dict[str, Call] = {
     "numpy.interp": Call(lambda f, x, y: f(x, [0.0, 0.5, 1.0], y), (V, W)),
     "numpy.linalg.matrix_power": Call(lambda f, x: f(x, 3), (M,)),
     "numpy.linalg.multi_dot": Call(lambda f, x, y: f([x, y, x]), (M, N)),
+    "numpy.linalg.tensorinv": Call(lambda f, x: f(x, ind=1), (SPD,)),
+    "numpy.linalg.tensorsolve": Call(lambda f, x, y: f(x, y), (SPD, V)),
     "numpy.linspace": Call(lambda f, x, y: f(x, y, 4), (V, W)),
     "numpy.moveaxis": Call(lambda f, x: f(x, 0, -1), (M,)),
     "numpy.pad": Call(lambda f, x: f(x, 1), (V,)),

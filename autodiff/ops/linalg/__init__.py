@@ -7,10 +7,31 @@ MatrixError, which numpy.linalg.LinAlgError catches, too.
 matrices : shapes, stacks, triangles
 triangular, cholesky, lu : systems
 eigen, singular, orthogonal : spectra, orthogonal factors
+norms, least, products : what is said with these
 """
 
 from __future__ import annotations
 
-from autodiff.ops.linalg import cholesky, eigen, lu, orthogonal, singular, triangular
+from autodiff.ops.linalg import (
+    cholesky,
+    eigen,
+    least,
+    lu,
+    norms,
+    orthogonal,
+    products,
+    singular,
+    triangular,
+)
 
-__all__ = ["cholesky", "eigen", "lu", "orthogonal", "singular", "triangular"]
+__all__ = [
+    "cholesky",
+    "eigen",
+    "least",
+    "lu",
+    "norms",
+    "orthogonal",
+    "products",
+    "singular",
+    "triangular",
+]

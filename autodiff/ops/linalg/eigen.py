@@ -83,9 +83,7 @@ def _ga(gs: Any, zs: Any, a: Any) -> Any:
     backward=_ga,
     reads="eigenvalues eigenvectors",
     batched=over_stacks(2),
-    examples=[
-        Example((Sample(s, kind="definite"),)) for s in [(3, 3), (2, 4, 4), (5, 5)]
-    ],
+    examples=[Example((Sample(s, kind="definite"),)) for s in [(3, 3), (2, 4, 4), (5, 5)]],
     empty=[Example((Sample(s, kind="definite"),)) for s in [(0, 0), (0, 3, 3), (2, 0, 0)]],
 )
 def _eigh(a: Any) -> Any:
@@ -118,13 +116,13 @@ def _triangle(name: str, uplo: Any) -> None:
 
 
 @numpy_name("numpy.linalg.eigh")
-def eigh(a: Any, UPLO: str = "L") -> EighResult:  # noqa: N803
+def eigh(a: Any, UPLO: str = "L") -> EighResult:
     """z = the eigenvalues of a symmetric A in rising order, and its eigenvectors, one a column.
 
     a : shape (..., n, n). It is (A + A')/2, whatever UPLO says: the gradient is symmetric. Where
     eigenvalues are equal, a gradient that comes by way of the eigenvalues, and of the vectors of
-    others, is right; what comes by way of their own vectors is NaN: single vectors have no gradient,
-    and that of V f(w) V' cannot be told from them (`scipy.linalg.expm` and `sqrtm` have theirs).
+    others, is right; what comes by way of their own vectors is NaN: single vectors have none, and
+    that of V f(w) V' cannot be told from them (`scipy.linalg.expm` and `sqrtm` have theirs).
 
     Raises
     ------
@@ -137,7 +135,7 @@ def eigh(a: Any, UPLO: str = "L") -> EighResult:  # noqa: N803
 
 
 @numpy_name("numpy.linalg.eigvalsh")
-def eigvalsh(a: Any, UPLO: str = "L") -> Any:  # noqa: N803
+def eigvalsh(a: Any, UPLO: str = "L") -> Any:
     """z = the eigenvalues of a symmetric A in rising order; see :func:`eigh`."""
     _triangle("eigvalsh", UPLO)
     return _eigh.normal(square("eigvalsh", a))[0]

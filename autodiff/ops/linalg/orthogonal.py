@@ -68,7 +68,9 @@ def _qr(a: Any) -> Any:
         q, r = np.linalg.qr(a)
         return q, r
     q, r = np.linalg.qr(a.real)  # to first order in the imaginary part
-    change = np.swapaxes(np.linalg.solve(np.swapaxes(r, -1, -2), np.swapaxes(a.imag, -1, -2)), -1, -2)
+    change = np.swapaxes(
+        np.linalg.solve(np.swapaxes(r, -1, -2), np.swapaxes(a.imag, -1, -2)), -1, -2
+    )
     inner = np.swapaxes(q, -1, -2) @ change
     below = np.tril(inner, -1)
     upper = inner - below + np.swapaxes(below, -1, -2)
@@ -86,9 +88,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
     a = matrix("qr", a)
     *_, m, n = a.shape
     if mode not in ("reduced", "r") and not (mode == "complete" and m <= n):
-        raise refusal(
-            ShapeError, f"qr: mode must be 'reduced' or 'r' here, not {brief(mode)}", a=a
-        )
+        raise refusal(ShapeError, f"qr: mode must be 'reduced' or 'r' here, not {brief(mode)}", a=a)
     if m >= n:
         q, r = _qr.normal(a)
     else:
