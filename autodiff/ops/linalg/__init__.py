@@ -7,6 +7,7 @@ MatrixError, which numpy.linalg.LinAlgError catches, too.
 matrices : shapes, stacks, triangles
 triangular, cholesky, lu : systems
 eigen, singular, orthogonal : spectra, orthogonal factors
+functions : expm, sqrtm, the equations of Sylvester and Lyapunov
 norms, least, products : what is said with these
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 from autodiff.ops.linalg import (
     cholesky,
     eigen,
+    functions,
     least,
     lu,
     norms,
@@ -27,6 +29,7 @@ from autodiff.ops.linalg import (
 __all__ = [
     "cholesky",
     "eigen",
+    "functions",
     "least",
     "lu",
     "norms",

@@ -1,7 +1,7 @@
 """Least squares: pseudoinverses, and what they solve.
 
-Gradient: G. Golub and V. Pereyra, The differentiation of pseudo-inverses and nonlinear least squares
-problems whose variables separate (1973), which holds where the rank does not change.
+Gradient: G. Golub and V. Pereyra, The differentiation of pseudo-inverses and nonlinear least
+squares problems whose variables separate (1973), which holds where the rank does not change.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _rtol(name: str, a: Any, *given: Any) -> float:
     empty=[Example((Sample(s),), {"rtol": 1e-15}) for s in [(0, 3), (3, 0), (0, 2, 3), (2, 0, 0)]],
 )
 def _pinv(a: Any, *, rtol: float) -> Any:
-    """z = the pseudoinverse of A; singular values up to `rtol` times the largest are taken for 0."""
+    """z = the pseudoinverse of A; singular values up to `rtol` times the largest count as 0."""
     if not np.iscomplexobj(a):
         return np.linalg.pinv(a, rcond=rtol) if a.size else np.zeros(_shape(a.shape, rtol=rtol))
     p = np.linalg.pinv(a.real, rcond=rtol)  # to first order in the imaginary part

@@ -72,10 +72,8 @@ def _of_matrices(name: str, x: Any, order: Any, rows: int, columns: int) -> Any:
     n = len(x.shape)
     others = [a for a in range(n) if a not in (rows, columns)]
     s = svdvals(transpose(x, (*others, rows, columns)))
-    if order == "nuc":
-        found = total(s, axis=-1)
-    else:
-        found = (largest if order == 2 else least)(s, axis=-1)
+    reduction = total if order == "nuc" else largest if order == 2 else least
+    found = reduction(s, axis=-1)
     return reshape(found, [1 if a in (rows, columns) else m for a, m in enumerate(x.shape)])
 
 

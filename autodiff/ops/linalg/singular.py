@@ -1,9 +1,9 @@
 """Singular values and vectors.
 
 The gradient is that of J. Townsend, Differentiating the singular value decomposition (2016), whose
-terms with 1 / (s_j² - s_i²) are taken apart into those with 1 / (s_j - s_i), for turns of both bases
-at once, and with 1 / (s_j + s_i), for turns against each other: these lose nothing where singular
-values are nearly equal.
+terms with 1 / (s_j² - s_i²) are taken apart into those with 1 / (s_j - s_i), for turns of both
+bases at once, and with 1 / (s_j + s_i), for turns against each other: these lose nothing where
+singular values are nearly equal.
 """
 
 from __future__ import annotations
