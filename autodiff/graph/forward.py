@@ -116,7 +116,7 @@ def _unassigned(tensor: State) -> UnassignedError:
     return UnassignedError(f"{tensor.describe()} was never assigned a value; call assign()")
 
 
-def require_fresh(root: State, backend: str | Backend | None) -> None:
+def require_fresh(root: State, backend: str | Backend | None = None) -> None:
     """See to it that `root` and all below it have values of the present tensors."""
     settle()
     epoch = clock.epoch

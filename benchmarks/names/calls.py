@@ -65,6 +65,7 @@ def _banded(f: Any, x: Any, y: Any) -> Any:
 
 
 CALLS: dict[str, Call] = {
+    "numpy.apply_along_axis": Call(lambda f, x: f(lambda row: row[1:] * row[0], 0, x), (M,)),
     "numpy.append": Call(lambda f, x, y: f(x, y, axis=0), (M, N)),
     "numpy.array_split": Call(lambda f, x: f(x, 2), (V,)),
     "numpy.block": Call(lambda f, x, y: f([[x, y], [y, x]]), (M, N)),
