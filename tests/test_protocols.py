@@ -240,13 +240,21 @@ def test_ufuncs_build_nodes(name: str) -> None:
     inputs = inputs[: ufunc.nin]
     if op is not None and len(op.inputs) == ufunc.nin:
         inputs = [op.into_domain(i, x) for i, x in enumerate(inputs)]
-    expected = np.asarray(ufunc(*inputs), np.float64)
-    node = ufunc(*map(Tensor, inputs))
-    assert isinstance(node, Node)
-    np.testing.assert_allclose(node.value, expected, rtol=1e-14)
+    expected = ufunc(*inputs)
+    for given in (map(Tensor, inputs), (Tensor(inputs[0]), *inputs[1:])):
+        found = ufunc(*given)
+        for node, theirs in zip(*map(as_tuple, (found, expected)), strict=True):
+            assert isinstance(node, Node)
+            np.testing.assert_allclose(node.value, theirs, rtol=1e-14)
     if ufunc.nin == 2:
-        np.testing.assert_allclose(ufunc(Tensor(inputs[0]), inputs[1]).value, expected)
-        np.testing.assert_allclose(ufunc(inputs[0], Tensor(inputs[1])).value, expected)
+        for node, theirs in zip(
+            *map(as_tuple, (ufunc(inputs[0], Tensor(inputs[1])), expected)), strict=True
+        ):
+            np.testing.assert_allclose(node.value, theirs, rtol=1e-14)
+
+
+def as_tuple(x: Any) -> tuple[Any, ...]:
+    return x if isinstance(x, tuple) else (x,)
 
 
 # How NumPy's callers write them: by position, by name, with what changes nothing.
