@@ -239,6 +239,8 @@ def test_ufuncs_build_nodes(name: str) -> None:
     inputs = inputs[: ufunc.nin]
     if op is not None and len(op.inputs) == ufunc.nin:
         inputs = [op.into_domain(i, x) for i, x in enumerate(inputs)]
+    if not any("d" in types for types in ufunc.types):
+        pytest.skip("it is not for real numbers")
     made = [parts(ufunc(*map(Tensor, inputs)))]
     if ufunc.nin == 2:
         made.append(parts(ufunc(Tensor(inputs[0]), inputs[1])))
