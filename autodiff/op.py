@@ -54,6 +54,9 @@ Identity = Callable[..., Any]
 # batched(bound op, operands, carries) -> the output, or a tuple, with one more leading axis
 BatchedRule = Callable[..., Any]
 
+# flow(bound op, position, inputs) -> (elements of the output, elements of the input)
+FlowRule = Callable[..., Any]
+
 _MOST_BOUND = 1 << 14  # bound ops that one op keeps
 
 OUTPUT = "z"  # the name of an only output in `reads`; the inputs go by their parameter names
@@ -64,7 +67,9 @@ class Sample:
     """How to draw one input of an example.
 
     kind : "real" (uniform), "integer", "boolean", or "distinct" (values at least 0.1
-        apart and away from 0, for ops that are not differentiable everywhere).
+        apart and away from 0, for ops that are not differentiable everywhere). Of matrices, the
+        last two axes: "regular" (singular values about 1, 2, 3, ...), "definite" (symmetric, and
+        these are the eigenvalues), and "lower" (the lower triangle of such a one).
     """
 
     shape: Shape
@@ -80,10 +85,26 @@ class Sample:
             return random.integers(int(self.low), int(self.high), self.shape).astype(np.float64)
         if self.kind == "boolean":
             return random.integers(0, 2, self.shape).astype(np.float64)
+        if self.kind in ("regular", "definite", "lower"):
+            return self._draw_matrices(random)
         size = int(np.prod(self.shape, dtype=np.intp))
         ladder = 0.15 + 0.2 * np.arange(size) + random.uniform(-0.04, 0.04, size)
         ladder *= random.choice([-1.0, 1.0], size)
         return random.permutation(ladder).reshape(self.shape)
+
+    def _draw_matrices(self, random: np.random.Generator) -> Array:
+        """A stack of matrices that are far from singular."""
+        *stack, m, n = self.shape
+        k = min(m, n)
+        sizes = np.arange(1.0, k + 1.0) + random.uniform(-0.2, 0.2, (*stack, 1, k))
+        left = np.linalg.qr(random.normal(size=(*stack, m, m)))[0][..., :k]
+        right = left
+        if self.kind == "regular":
+            right = np.linalg.qr(random.normal(size=(*stack, n, n)))[0][..., :k]
+        z: Array = (left * sizes) @ np.swapaxes(right, -1, -2)
+        if self.kind == "definite":
+            z = 0.5 * (z + np.swapaxes(z, -1, -2))
+        return np.tril(z) if self.kind == "lower" else z
 
 
 @dataclass(frozen=True)
@@ -145,9 +166,15 @@ class Op:
     outputs : names of the outputs. If there are several, the forward rule returns a tuple, the
         shape rule a tuple of shapes, and backward rules get tuples: ``rule(gs, zs, *inputs)``. A
         gradient that nobody has sent is zeros. Such an op is not `elementwise` in the sense above.
-    batched : ``batched(bound, operands, carries)``: the op on every element of a batch at once. Where
-        `carries[i]`, operand i has one more axis in front, of one size for all; so has the result.
-        Written with ops; None: derived where it can be, else the elements are computed one by one.
+    batched : ``batched(bound, operands, carries)``: the op on every element of a batch at once.
+        Where `carries[i]`, operand i has one more axis in front, of one size for all; so has the
+        result. Written with ops; see :mod:`autodiff.ops.batches`. None: derived where it can be,
+        else the elements are computed one by one.
+    linear : of an elementwise op, the positions of operands in which it is linear together, if the
+        others are held: of x y that is x, and y, each by itself; of x + y both at once.
+    flow : ``flow(bound, position, inputs)``: which elements depend on which of input `position`, as
+        two arrays of their numbers, row by row, those of the output first. It may read the values
+        of inputs without gradient. None: derived from the record where it can be, else all on all.
     n_regions : how many programs an instruction of this op owns (a loop has one, its body). Only
         programs have such ops. Their rules are given `regions`: the shape rule the programs, the
         forward rule functions from arrays to lists of arrays.
@@ -176,6 +203,8 @@ class Op:
     attributes: tuple[str, ...] = ()
     outputs: tuple[str, ...] = (OUTPUT,)
     batched: BatchedRule | None = None
+    linear: tuple[tuple[int, ...], ...] = ()
+    flow: FlowRule | None = None
     n_regions: int = 0
     several: bool = field(init=False)  # whether there are several outputs
     _bare: BoundOp = field(init=False)

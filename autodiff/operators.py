@@ -20,14 +20,17 @@ import numpy as np
 from autodiff import ops
 from autodiff.array import Shape
 from autodiff.errors import DTypeError, GradientError, ShapeError
+from autodiff.methods import Methods
+from autodiff.ops import truth
 from autodiff.ops.arguments import brief, several
+from autodiff.ops.rounding import quotient_and_remainder, rounded
 from autodiff.protocols import Protocols
 from autodiff.refusal import refusal
 
 __all__ = ["Operators"]
 
 
-class Operators(Protocols):
+class Operators(Methods, Protocols):
     """What a node can be written with. Subclasses have ``shape`` and ``value``."""
 
     __slots__ = ()
@@ -74,6 +77,24 @@ class Operators(Protocols):
     def __rpow__(self, base: Any) -> Any:
         return ops.power(base, self)
 
+    __mod__ = ops.remainder
+
+    def __rmod__(self, other: Any) -> Any:
+        return ops.remainder(other, self)
+
+    __floordiv__ = ops.floor_divide
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return ops.floor_divide(other, self)
+
+    __divmod__ = quotient_and_remainder
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return quotient_and_remainder(other, self)
+
+    def __round__(self, ndigits: Any = None) -> Any:
+        return rounded(self, 0 if ndigits is None else ndigits)
+
     # ---- comparisons: nodes of 1.0 and 0.0 --------------------------------------------
     # `==` compares elements, but nodes are keys of dictionaries by identity: a set finds a node
     # without asking whether it equals another, as their hashes differ.
@@ -99,6 +120,25 @@ class Operators(Protocols):
 
     def __le__(self, other: Any) -> Any:
         return ops.greater_equal(other, self)
+
+    # ---- of what is true or false -----------------------------------------------------
+
+    __and__ = truth.both
+
+    def __rand__(self, other: Any) -> Any:
+        return truth.both(other, self)
+
+    __or__ = truth.either
+
+    def __ror__(self, other: Any) -> Any:
+        return truth.either(other, self)
+
+    __xor__ = truth.one_of
+
+    def __rxor__(self, other: Any) -> Any:
+        return truth.one_of(other, self)
+
+    __invert__ = truth.negated
 
     # ---- shape ------------------------------------------------------------------------
 

@@ -36,12 +36,10 @@ typedef struct {
 /* x[a, r, b] to z[a, b], over r. */
 typedef void (*ad_reduce)(ptrdiff_t a, ptrdiff_t r, ptrdiff_t b, const double *x, double *z);
 
-/* Over each row of x[rows, n], n > 0; and the gradient of that from g and z. */
-typedef void (*ad_rows)(ptrdiff_t rows, ptrdiff_t n, const double *x, double *z);
-typedef void (*ad_rows_gx)(ptrdiff_t rows, ptrdiff_t n, const double *g, const double *z,
-                           double *gx);
-typedef void (*ad_rows_gx_of_x)(ptrdiff_t rows, ptrdiff_t n, const double *g, const double *z,
-                                const double *x, double *gx);
+/* The gradient of something over r, from g and z: of the shape of x[a, r, b], or [a, b] where that
+ * is one number for all r. x is not read by all. */
+typedef void (*ad_reduce_gx)(ptrdiff_t a, ptrdiff_t r, ptrdiff_t b, const double *g,
+                             const double *z, const double *x, double *gx);
 
 /* C = alpha op(A) op(B) + beta C, all row-major; op(A) is m by k, op(B) k by n, and op
  * transposes where t is not 0. C is not read where beta = 0. */
@@ -55,26 +53,40 @@ typedef struct {
     ptrdiff_t rows, cols;
 } ad_cut;
 
+/* Of one matrix each, row-major; see factor.inc. `work`, `u`: room that the caller has. */
+typedef struct {
+    /* 0, or the order of the leading minor that is not positive. */
+    ptrdiff_t (*cholesky)(ptrdiff_t n, const double *a, double *z, double *u);
+    void (*cholesky_gradient)(ptrdiff_t n, const double *g, const double *l, double *z,
+                              double *work);
+    void (*triangular)(ptrdiff_t n, ptrdiff_t k, const double *a, ptrdiff_t lda, int lower,
+                       int turned, int unit, double *z, ptrdiff_t ld);
+    void (*lu)(ptrdiff_t n, const double *a, double *z);
+    void (*lu_solve)(ptrdiff_t n, ptrdiff_t k, const double *f, int turned, double *z);
+} ad_factor;
+
 typedef struct {
     const char *isa;
     const ad_elementwise *elementwise; /* ends at a name NULL */
     ad_map add;                        /* a + b */
     ad_map divide;                     /* a / b */
     ad_reduce sum;                     /* 0 where r = 0 */
+    ad_reduce prod;                    /* 1 where r = 0 */
     ad_reduce max;                     /* r > 0; NaN if any is */
-    ad_rows logsumexp;                 /* z: one number a row */
-    ad_rows softmax;
-    ad_rows log_softmax;
-    ad_rows_gx_of_x max_gx; /* g, z: one number a row */
-    ad_rows_gx_of_x logsumexp_gx;
-    ad_rows_gx softmax_gx;
-    ad_rows_gx log_softmax_gx;
+    ad_reduce logsumexp;               /* r > 0, as the others */
+    ad_reduce softmax;                 /* z of the shape of x; it may be x */
+    ad_reduce log_softmax;
+    ad_reduce_gx max_gx;
+    ad_reduce_gx logsumexp_gx;
+    ad_reduce_gx softmax_gx; /* x is not read; g and z have its shape */
+    ad_reduce_gx log_softmax_gx;
     void (*copy_rows)(ptrdiff_t rows, ptrdiff_t cols, const double *x, ptrdiff_t x_row,
                       double *z, ptrdiff_t z_row); /* z[i, j] = x[i, j], rows may lie apart */
     ad_gemm gemm;
     /* What gemm does for these sizes, without the choice. */
     ad_gemm (*gemm_of)(int ta, int tb, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, ptrdiff_t lda,
                        double beta, ptrdiff_t ldc, ad_cut *cut);
+    const ad_factor *factor;
     double blas_from; /* multiplications from which BLAS is faster than gemm */
 } ad_kernels;
 

@@ -267,21 +267,26 @@ static ptrdiff_t row_number(double row, ptrdiff_t n_rows)
     return i < 0 ? i + n_rows : i;
 }
 
-void ad_take(ptrdiff_t n_rows, ptrdiff_t width, ptrdiff_t n, const double *rows,
+void ad_take(ptrdiff_t outer, ptrdiff_t n_rows, ptrdiff_t width, ptrdiff_t n, const double *rows,
              const double *x, double *z)
 {
-    for (ptrdiff_t i = 0; i < n; i++, z += width)
-        memmove(z, x + row_number(rows[i], n_rows) * width, (size_t)width * sizeof *z);
+    for (ptrdiff_t k = 0; k < outer; k++, x += n_rows * width)
+        if (width == 1)
+            for (ptrdiff_t i = 0; i < n; i++) *z++ = x[row_number(rows[i], n_rows)];
+        else
+            for (ptrdiff_t i = 0; i < n; i++, z += width)
+                memmove(z, x + row_number(rows[i], n_rows) * width, (size_t)width * sizeof *z);
 }
 
-void ad_scatter(ptrdiff_t n_rows, ptrdiff_t width, ptrdiff_t n, const double *rows,
-                const double *x, double *z)
+void ad_scatter(ptrdiff_t outer, ptrdiff_t n_rows, ptrdiff_t width, ptrdiff_t n,
+                const double *rows, const double *x, double *z)
 {
-    memset(z, 0, (size_t)(n_rows * width) * sizeof *z);
-    for (ptrdiff_t i = 0; i < n; i++, x += width) {
-        double *to = z + row_number(rows[i], n_rows) * width;
-        for (ptrdiff_t j = 0; j < width; j++) to[j] += x[j];
-    }
+    memset(z, 0, (size_t)(outer * n_rows * width) * sizeof *z);
+    for (ptrdiff_t k = 0; k < outer; k++, z += n_rows * width)
+        for (ptrdiff_t i = 0; i < n; i++, x += width) {
+            double *to = z + row_number(rows[i], n_rows) * width;
+            for (ptrdiff_t j = 0; j < width; j++) to[j] += x[j];
+        }
 }
 
 /* Where x's row i of this number is in the table of slots, or the free slot for it: -1. */

@@ -59,11 +59,12 @@ ptrdiff_t ad_reduce_work(const ad_groups *groups);
 void ad_reduce_groups(const ad_groups *groups, ad_reduce reduce, const double *x, double *z,
                       double *work);
 
-/* Add or copy rows by number. rows are whole numbers in -n ... n - 1, see ad_bad_row. */
-void ad_take(ptrdiff_t n_rows, ptrdiff_t width, ptrdiff_t n, const double *rows,
+/* Add or copy rows by number, the same rows of each of `outer` tables. rows are whole numbers in
+ * -n ... n - 1, see ad_bad_row. */
+void ad_take(ptrdiff_t outer, ptrdiff_t n_rows, ptrdiff_t width, ptrdiff_t n, const double *rows,
              const double *x, double *z);
-void ad_scatter(ptrdiff_t n_rows, ptrdiff_t width, ptrdiff_t n, const double *rows,
-                const double *x, double *z);
+void ad_scatter(ptrdiff_t outer, ptrdiff_t n_rows, ptrdiff_t width, ptrdiff_t n,
+                const double *rows, const double *x, double *z);
 
 /* Add rows onto z, with the bits of adding what ad_scatter makes of them: the rows of one number
  * are summed first. sums: room for all of x; slots: room for `n_slots` numbers, a power of two and

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 import numpy as np
 
 from autodiff.array import is_operand
 from autodiff.errors import GradientError, ShapeError
+from autodiff.graph.backward import sender_of
+from autodiff.graph.forward import executor
 from autodiff.graph.node import Hub, Node, Tensor, lift
-from autodiff.graph.observer import here
+from autodiff.graph.observer import current_observer, here
 from autodiff.graph.order import reached
 from autodiff.graph.several import together
 from autodiff.graph.walk import walk_back
-from autodiff.op import OUTPUT_OF
+from autodiff.op import OPS, OUTPUT_OF, Op
 from autodiff.ops.arguments import listed, operand
 from autodiff.ops.rules import input_gradients
 from autodiff.refusal import refusal
 
-__all__ = ["gradients"]
+__all__ = ["depends_on_older", "gradient_nodes", "gradient_values", "gradients"]
 
 
 @overload
@@ -97,24 +99,119 @@ def _gradients(y: Node, xs: Sequence[Node], seed: Any) -> list[Node]:
         raise refusal(
             ShapeError, f"gradients: seed has shape {start.shape}, y has shape {y.shape}", y=y
         )
-    order, _ = reached((y,))
-    leading = set(xs)  # to an x
+    found = gradient_nodes({y: start}, xs)
+    return [Tensor(np.zeros(x.shape), constant=True) if g is None else g for x, g in found]
+
+
+def gradient_nodes(
+    seeds: dict[Node, Any], xs: Sequence[Node], read: Callable[[Node], Any] | None = None
+) -> list[tuple[Node, Any]]:
+    """Each x with d sum(seed · y) / dx as a node, summed over all y; None: it depends on none.
+
+    seeds : for each y a node of its shape; the dictionary is used up.
+    read : what the rules are given for a node, of several outputs a tuple. Seeds, and so gradients,
+        may then be something else that takes part in ops.
+    """
+    order, _ = reached(tuple(seeds))
+    leading = _leading(order, xs)
+
+    def gradients_of(node: Node, gradient: Any) -> list[Any]:
+        op: Any = node.op
+        needed = [w and x in leading for x, w in zip(node.inputs, node.needed, strict=True)]
+        if read is not None:
+            return input_gradients(op, gradient, read(node), list(map(read, node.inputs)), needed)
+        value = _outputs_of(node) if isinstance(node, Hub) else node
+        sent = input_gradients(op, gradient, value, node.inputs, needed)
+        if op.op is OUTPUT_OF:
+            return sent
+        return [g if g is None else _as_node(g, node, gradient) for g in sent]
+
+    walk_back([x for x in order if x in leading], seeds, gradients_of, _sum)
+    return [(x, seeds.get(x) if x in leading else None) for x in xs]
+
+
+def _as_node(found: Any, node: Node, gradient: Any) -> Node:
+    """What the rule of `node` gave, as a node; if it is numbers, one that refuses gradients."""
+    made = lift(found)
+    if isinstance(found, Node):
+        return made
+    come = gradient if type(gradient) is tuple else (gradient,)
+    sources = [x for x in (*come, *node.inputs) if x is not None and x.needs_gradient]
+    if not sources or (type(found) is np.ndarray and not found.any()):
+        return made
+    assert node.op is not None
+    return Node(_OF_NUMBERS.bind(rule=node.op.name), [made, *sources])
+
+
+def _refuse(g: Any, z: Any, *values: Any, needed: Sequence[bool], rule: str) -> Any:
+    raise GradientError(
+        f"the backward rule of {rule!r} gave numbers, not nodes, and so its gradient cannot be "
+        "differentiated again; write the rule with operators and functions of autodiff"
+    )
+
+
+_OF_NUMBERS = Op(
+    name="numbers_of_rule",
+    inputs=("values",),
+    attributes=("rule",),
+    shape=lambda *shapes, rule: shapes[0],
+    forward=lambda *values, rule: values[0],
+    backward=(_refuse,),
+    reads=frozenset(),
+    elementwise=False,
+    variadic=True,
+    examples=(),
+    formula="z = the first value; it depends on the others, nobody knows how.",
+)
+"""What a rule that works with numbers gives, when it is given nodes. It is in no table."""
+
+
+def gradient_values(
+    seeds: dict[Node, Any], xs: Sequence[Node], since: int, prepare: Callable[[Node], Any]
+) -> list[Any] | None:
+    """d sum(seed · y) / dx as arrays, or as recorded values in a recording; nodes learn nothing.
+
+    None instead of a list: some y depends on an older node that needs a gradient, so that the
+    gradient is a function of that, too. Within the list None: no y depends on that x.
+
+    since : the number of the first node that is no older; every x is none.
+    seeds : for each y an array of its shape, which may be written; the dictionary is used up.
+    prepare : sees to it that a y and all below it are computed.
+    """
+    order, _ = reached(tuple(seeds))
+    if _begins_before(order, since):
+        return None
+    for y in seeds:
+        prepare(y)
+    observer = current_observer()
+    run_by = executor(None, observer)
+    run, plus = run_by.forward, OPS["add"].bind()
+
+    def add(x: Any, y: Any) -> Any:
+        return together(x, y, add) if type(x) is tuple else run(plus, (x, y))
+
+    sums: Any = seeds
+    walk_back(order, sums, sender_of(run_by, sums, observer), add)
+    return [seeds.get(x) for x in xs]
+
+
+def depends_on_older(y: Node, since: int) -> bool:
+    """Whether y depends on a node that needs a gradient, and is older than node number `since`."""
+    return y.needs_gradient and _begins_before(reached((y,))[0], since)
+
+
+def _begins_before(order: Sequence[Node], since: int) -> bool:
+    """Whether one of the nodes that gradients end at is older than node number `since`."""
+    return any(x.serial < since for x in order if True not in x.needed)
+
+
+def _leading(order: Sequence[Node], xs: Sequence[Node]) -> set[Node]:
+    """The nodes of `order`, readers first, that lead to an x."""
+    leading = set(xs)
     for node in reversed(order):
         if any(w and x in leading for x, w in zip(node.inputs, node.needed, strict=True)):
             leading.add(node)
-
-    def gradients_of(node: Node, gradient: Any) -> list[Any]:
-        assert node.op is not None
-        needed = [w and x in leading for x, w in zip(node.inputs, node.needed, strict=True)]
-        value = _outputs_of(node) if isinstance(node, Hub) else node
-        sent = input_gradients(node.op, gradient, value, node.inputs, needed)
-        if node.op.op is OUTPUT_OF:
-            return sent
-        return [None if g is None else lift(g) for g in sent]
-
-    sums: dict[Node, Any] = {y: start}
-    walk_back([x for x in order if x in leading], sums, gradients_of, _sum)
-    return [sums[x] if x in sums else Tensor(np.zeros(x.shape), constant=True) for x in xs]
+    return leading
 
 
 def _sum(x: Any, y: Any) -> Any:

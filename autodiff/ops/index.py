@@ -90,8 +90,8 @@ def _item(item: Any, axis: int, size: int, shape: Shape, name: str) -> Item:
     number = whole_number(item)
     if number is None:
         raise IndexRangeError(
-            f"{name}: {brief(item)} is neither an integer nor a slice; use take for rows by an "
-            "integer array, where for a mask"
+            f"{name}: {brief(item)} is neither an integer nor a slice, nor an array of integers or "
+            "of True and False"
         )
     if not -size <= number < size:
         raise IndexRangeError(

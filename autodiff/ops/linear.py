@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,10 @@ import numpy as np
 from autodiff.array import Shape
 from autodiff.declare import declare
 from autodiff.errors import ShapeError
-from autodiff.op import Example, Sample, example
+from autodiff.op import BoundOp, Example, Sample, example
 from autodiff.ops.arguments import operand
-from autodiff.ops.shape import reshape, swapaxes
+from autodiff.ops.batches import over_stacks
+from autodiff.ops.shape import reshape, swapaxes, transpose
 from autodiff.refusal import refusal
 
 __all__ = ["inner", "matmul"]
@@ -64,8 +66,46 @@ def _matmul_gy(g: Any, z: Any, x: Any, y: Any) -> Any:
     return matmul.normal(swapaxes(x, -1, -2), g)  # gy = x' g
 
 
+def _reshaped(x: Any, shape: Shape) -> Any:
+    return reshape.normal(x, shape=shape)
+
+
+_in_stacks = over_stacks(2, 2)
+
+
+def _matmul_flow(bound: BoundOp, position: int, inputs: Any) -> Any:
+    """Row i of z depends on row i of x, and column j on column j of y."""
+    x, y = inputs
+    shape = bound.shape(x.shape, y.shape)
+    (*stack, m, n), k = shape, x.shape[-1]
+    outs = np.arange(math.prod(shape)).reshape(*stack, m, 1, n)
+    source = inputs[position]
+    ins = np.arange(math.prod(source.shape)).reshape(source.shape)
+    ins = ins[..., :, :, None] if position == 0 else ins[..., None, :, :]
+    whole = (*stack, m, k, n)
+    return np.broadcast_to(outs, whole).ravel(), np.broadcast_to(ins, whole).ravel()
+
+
+def _matmul_batched(bound: BoundOp, operands: Any, carries: Any) -> Any:
+    """One product for the whole batch, where one of the operands is the same for all."""
+    x, y = operands
+    if all(carries) or len(x.shape) + len(y.shape) != 5:
+        return _in_stacks(bound, operands, carries)
+    if carries[0]:
+        (n, m, k), p = x.shape, y.shape[1]
+        return _reshaped(matmul.normal(_reshaped(x, (n * m, k)), y), (n, m, p))
+    (n, k, p), m = y.shape, x.shape[0]
+    if p == 1:
+        across = transpose.normal(x, axes=(1, 0))
+        return _reshaped(matmul.normal(_reshaped(y, (n, k)), across), (n, m, 1))
+    beside = _reshaped(transpose.normal(y, axes=(1, 0, 2)), (k, n * p))
+    return transpose.normal(_reshaped(matmul.normal(x, beside), (m, n, p)), axes=(1, 0, 2))
+
+
 @declare(
     numpy=("numpy.matmul",),
+    batched=_matmul_batched,
+    flow=_matmul_flow,
     arguments=_matmul_arguments,
     shape=_matmul_shape,
     backward=(_matmul_gx, _matmul_gy),

@@ -24,8 +24,11 @@ from autodiff.ops.arguments import (
     shape_of,
     whole_number,
 )
+from autodiff.ops.batches import along_axis
+from autodiff.ops.gather import is_advanced, taken_apart
 from autodiff.ops.index import Index, indexed_shape, normalise_index, to_numpy, whole_index
-from autodiff.ops.shape import IntLike, reshape
+from autodiff.ops.rows import axes_of_rows, take
+from autodiff.ops.shape import IntLike, reshape, transpose
 from autodiff.refusal import refusal
 
 __all__ = ["concat", "getitem", "scatter_slice", "split", "stack"]
@@ -116,6 +119,7 @@ def _concat_across(e: Any, inputs: Any, axis: int) -> Any:
 
 @declare(
     arguments=_concat_arguments,
+    batched=along_axis,
     shape=_concat_shape,
     backward=_concat_backward,
     moves=True,
@@ -200,12 +204,29 @@ def split(x: Any, sections: int | Sequence[int], axis: int = -1) -> list[Any]:
 
 def _getitem_arguments(name: str, x: Any, index: Any) -> Any:
     x = operand(name, x)
+    if is_advanced(index):
+        return _gathered(name, x, index), None
     shape = x.shape
     try:
         normal = normalise_index(shape, index, name)
     except IndexRangeError as error:
         raise refusal(IndexRangeError, str(error), x=x) from None
     return (x, None) if normal == whole_index(shape) else ((x,), {"index": normal})
+
+
+def _gathered(name: str, x: Any, index: Any) -> Any:
+    """x[index] for an index with arrays."""
+    found = taken_apart(name, x, index)
+    x = getitem(x, found.basic)
+    if found.order is not None:
+        x = transpose(x, found.order)
+    numbers, axis = found.numbers, found.axis
+    z = take.normal(x, numbers, **axes_of_rows(axis, found.span))
+    if not (found.first and axis):
+        return z
+    n = len(numbers.shape)
+    moved = (*range(axis, axis + n), *range(axis), *range(axis + n, len(z.shape)))
+    return transpose(z, moved)
 
 
 def _getitem_backward(g: Any, z: Any, x: Any, *, index: Index) -> Any:
@@ -254,8 +275,14 @@ def _index(shape: Shape, at: Any) -> dict[str, Any]:
     return {"index": normalise_index(shape, at)}
 
 
+def _getitem_batched(bound: BoundOp, operands: Any, carries: Any) -> Any:
+    (x,) = operands
+    return getitem.normal(x, index=((0, x.shape[0], 1), *bound.attributes["index"]))
+
+
 @declare(
     arguments=_getitem_arguments,
+    batched=_getitem_batched,
     shape=lambda x, *, index: indexed_shape(x, index),
     backward=_getitem_backward,
     moves=True,
@@ -279,13 +306,17 @@ def _index(shape: Shape, at: Any) -> dict[str, Any]:
     ),
 )  # fmt: skip
 def getitem(x: Any, *, index: Index) -> Any:
-    """z = x[index] for integers, slices, None and Ellipsis.
+    """z = x[index]: integers, slices, None, Ellipsis, arrays of integers, masks, as NumPy has it.
+
+    Arrays of integers may be nodes, which are looked at when the node is computed. A node that
+    compares (``x > 0.0``) is a mask: see :func:`autodiff.flatnonzero`.
 
     Raises
     ------
     IndexRangeError
-        If an integer is out of range, there are too many indices, or one is an array
-        (for rows by an integer array use :func:`take`, for masks :func:`where`).
+        If an integer is out of range, there are too many indices, or a mask has another shape.
+    RecordingError
+        If a mask has no numbers.
     """
     return x[to_numpy(index)]
 
@@ -309,8 +340,16 @@ def _scatter_slice_shape(x: Shape, *, index: Index, shape: Shape) -> Shape:
     return shape
 
 
+def _scatter_slice_batched(bound: BoundOp, operands: Any, carries: Any) -> Any:
+    (x,) = operands
+    n, attributes = x.shape[0], bound.attributes
+    index = ((0, n, 1), *attributes["index"])
+    return scatter_slice.normal(x, index=index, shape=(n, *attributes["shape"]))
+
+
 @declare(
     arguments=_scatter_slice_arguments,
+    batched=_scatter_slice_batched,
     shape=_scatter_slice_shape,
     backward=lambda g, z, x, *, index, shape: getitem.normal(g, index=index),
     moves=True,

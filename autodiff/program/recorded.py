@@ -63,6 +63,11 @@ class Recorded(Operators):
         return self._recorder
 
     @property
+    def computed(self) -> Value:
+        """What it is in the program: by which op, and from what."""
+        return self._value
+
+    @property
     def value(self) -> Recorded:
         """Itself, as a node's value during a recording is."""
         self._recorder.check_running(self)

@@ -1,4 +1,4 @@
-/* What the kinds `take` and `scatter_rows` share: rows of a table, by number. */
+/* What the kinds `take` and `scatter_rows` share: rows of tables, by number. */
 #ifndef AD_ROW_LIST_H
 #define AD_ROW_LIST_H
 
@@ -6,7 +6,7 @@
 #include "loops.h"
 
 typedef struct {
-    ptrdiff_t n_rows, row_size, n;
+    ptrdiff_t n_rows, row_size, n, outer; /* outer: tables */
     const double *x, *rows;
     double *z;
     double bad; /* the row number that is none */
@@ -27,7 +27,7 @@ static void fault(const void *parameters, double numbers[AD_FAULT_NUMBERS])
     numbers[1] = (double)p->n_rows;
 }
 
-/* takes: from the table, else onto it. */
+/* takes: from the tables, else onto them. */
 static void load_row_list(ad_reader *reader, ad_instruction *to, ad_execute execute, bool takes)
 {
     ad_row_list *p = ad_take_memory(reader, 1, sizeof *p);
@@ -35,11 +35,13 @@ static void load_row_list(ad_reader *reader, ad_instruction *to, ad_execute exec
     p->n_rows = ad_read_size(reader);
     p->row_size = ad_read_size(reader);
     p->n = ad_read_size(reader);
-    const ptrdiff_t whole = ad_times(reader, p->n_rows, p->row_size);
-    const ptrdiff_t some = ad_times(reader, p->n, p->row_size);
-    const ptrdiff_t n_in = takes ? whole : some, n_out = takes ? some : whole;
     const ad_operand x = ad_read_operand(reader), rows = ad_read_operand(reader);
     const ad_operand z = ad_read_operand(reader);
+    p->outer = ad_read_size(reader);
+    const ptrdiff_t row_size = ad_times(reader, p->outer, p->row_size); /* of all tables */
+    const ptrdiff_t whole = ad_times(reader, p->n_rows, row_size);
+    const ptrdiff_t some = ad_times(reader, p->n, row_size);
+    const ptrdiff_t n_in = takes ? whole : some, n_out = takes ? some : whole;
     ad_bind(reader, &p->x, x, 0, n_in);
     ad_bind(reader, &p->rows, rows, 0, p->n);
     ad_bind_output(reader, &p->z, z, 0, n_out);

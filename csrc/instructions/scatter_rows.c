@@ -1,11 +1,11 @@
-/* Kind `scatter_rows`: z = 0, then z[rows[i]] += x[i]. */
+/* Kind `scatter_rows`: z = 0, then z[k, rows[i]] += x[k, i]. */
 #include "row_list.h"
 
 static int execute(void *parameters)
 {
     ad_row_list *p = parameters;
     if (ad_has_bad_row(p)) return 1;
-    ad_scatter(p->n_rows, p->row_size, p->n, p->rows, p->x, p->z);
+    ad_scatter(p->outer, p->n_rows, p->row_size, p->n, p->rows, p->x, p->z);
     return 0;
 }
 

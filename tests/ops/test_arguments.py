@@ -181,7 +181,7 @@ def test_keywords_that_an_op_does_not_know() -> None:
         (lambda x: autodiff.tanh(), r"tanh: x must be given"),
         (lambda x: autodiff.tanh(x, x, x), r"tanh: 3 operands are given"),
         (lambda x: autodiff.softmax(x, beta=5.0), r"softmax\(\).*'beta'"),
-        (lambda x: autodiff.take(x, [0], axis=1), r"take\(\).*'axis'"),
+        (lambda x: autodiff.take(x, [0], dim=1), r"take\(\).*'dim'"),
         (lambda x: autodiff.scatter_rows(x, [0]), r"scatter_rows\(\).*'n_rows'"),
         (lambda x: x.sum(dim=0), r"sum\(\).*'dim'"),
     ]

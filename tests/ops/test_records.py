@@ -116,8 +116,8 @@ def test_a_public_function_has_the_signature_of_its_arguments() -> None:
     expected = {
         "sum": "x, axis=None, keepdims=False", "softmax": "x, axis=-1", "power": "x, exponent",
         "matmul": "x, y", "reshape": "x, shape", "transpose": "x, axes=None", "tanh": "x",
-        "getitem": "x, index", "concat": "parts, axis=-1", "scatter_rows": "x, rows, *n_rows",
-        "scatter_slice": "x, *index, *shape", "where": "condition, x, y",
+        "getitem": "x, index", "concat": "parts, axis=-1", "where": "condition, x, y",
+        "scatter_slice": "x, *index, *shape", "scatter_rows": "x, rows, *n_rows, *axis=0",
     }  # fmt: skip
     assert {name: parameters(getattr(autodiff, name)) for name in expected} == expected
 

@@ -15,6 +15,7 @@ import autodiff
 from autodiff import ops
 from autodiff.backend import Backend, get_backend
 from autodiff.declare import NAMES, declare
+from autodiff.errors import ShapeError
 from autodiff.op import OPS, BoundOp, Example, Op
 from autodiff.ops.rules import input_gradient
 
@@ -202,6 +203,10 @@ def test_the_same_array_for_all_inputs(op: Op, backend: Backend, rng: np.random.
         x, attributes = np.array([2.0, 0.0, 2.0]), dict.fromkeys(attributes, 3)
     bound = op.bind(**attributes)
     same = [x] * max(2, len(op.inputs))
+    try:
+        bound.shape(*[a.shape for a in same])
+    except ShapeError:
+        pytest.skip("its inputs have different shapes")
     apart = [x.copy() for _ in same]
     output = backend.forward(bound, same)
     for z, e in zip(parts(output), parts(backend.forward(bound, apart)), strict=True):
@@ -281,14 +286,13 @@ def test_every_op_is_documented_and_has_examples() -> None:
 def test_every_op_is_public_and_documented() -> None:
     for op in OF_THE_LIBRARY:
         name = op.name
-        if name in autodiff.__all__:
+        if name.startswith("_"):  # a part of rules
+            continue
+        if name not in autodiff.__all__:  # then by a name of NumPy's or SciPy's
+            (function,) = {f for f in NAMES.values() if getattr(f, "op", None) is op}
+        else:
             function = getattr(autodiff, name)
             assert function is getattr(ops, name)
-        elif name.startswith("_"):  # a part of rules
-            continue
-        else:
-            assert op.numpy, name  # public in the namespaces only
-            function = NAMES[op.numpy[0]]
         assert (function.__doc__ or "").partition("\n")[0] == op.formula
         assert function.op is op
 

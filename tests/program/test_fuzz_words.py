@@ -8,6 +8,7 @@ inside its space, and is run. ``AUTODIFF_FUZZ=100000`` says how many are tried.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -19,14 +20,29 @@ import pytest
 from autodiff.program.code.flat import Code
 from autodiff.program.code.kind import KINDS, Kind, Operand
 from autodiff.program.code.kinds.call_back import CallBack, Given
+from autodiff.program.code.kinds.cholesky import Cholesky
+from autodiff.program.code.kinds.cholesky_gradient import CholeskyGradient
 from autodiff.program.code.kinds.copy import Copy
+from autodiff.program.code.kinds.cumulative import Cumulative
+from autodiff.program.code.kinds.eigh import Eigh
+from autodiff.program.code.kinds.expm import Expm
 from autodiff.program.code.kinds.gemm import Gemm
+from autodiff.program.code.kinds.lu import Lu
+from autodiff.program.code.kinds.lu_determinant import LuDeterminant
+from autodiff.program.code.kinds.lu_solve import LuSolve
 from autodiff.program.code.kinds.map import Apply, Map, Window
+from autodiff.program.code.kinds.qr import Qr
 from autodiff.program.code.kinds.reduce import Reduce
-from autodiff.program.code.kinds.rows import Rows
+from autodiff.program.code.kinds.rows import Rows, RowsGradient
 from autodiff.program.code.kinds.scatter_rows import ScatterRows
+from autodiff.program.code.kinds.solve_sylvester import SolveSylvester
+from autodiff.program.code.kinds.solve_triangular import SolveTriangular
+from autodiff.program.code.kinds.sqrtm import Sqrtm
+from autodiff.program.code.kinds.svd import Svd
 from autodiff.program.code.kinds.take import Take
+from autodiff.program.code.stack import OfStack
 from autodiff.program.code.words import from_words, to_words
+from autodiff.program.fused import find_op
 
 core = pytest.importorskip("autodiff._core")
 
@@ -77,14 +93,35 @@ OTHERS = [
          at(ARENA), 1, (), (), (), ()),
     Reduce("sum", 3, 4, 1, at(ARGUMENT), at(ARENA, 1)),
     Reduce("max", 2, 3, 2, at(ARGUMENT), at(BUFFER, 5)),
-    Rows("logsumexp", 4, 3, at(ARGUMENT), at(ARENA, 3)),
-    Rows("softmax", 3, 4, at(ARGUMENT), at(ARENA, 20)),
+    Rows("logsumexp", 4, 3, 1, at(ARGUMENT), at(ARENA, 3)),
+    Rows("softmax", 3, 4, 1, at(ARGUMENT), at(ARENA, 20)),
+    Rows("log_softmax", 2, 3, 2, at(ARGUMENT), at(ARENA, 3)),
+    RowsGradient("_max_gradient", 2, 3, 2, at(BUFFER), at(FIXED), at(ARGUMENT), at(ARENA, 30)),
+    RowsGradient("_softmax_gradient", 2, 3, 2, at(ARGUMENT), at(BUFFER), None, at(ARENA, 30)),
+    Cumulative("cumprod", 2, 3, 2, True, at(ARGUMENT), None, at(ARENA, 30)),
+    Cumulative("_recurrence", 2, 3, 2, False, at(ARGUMENT), at(BUFFER), at(ARENA, 30)),
+    Reduce("prod", 2, 3, 2, at(ARGUMENT), at(BUFFER, 5)),
     Take(3, 4, 2, at(ARGUMENT), at(FIXED, 8), at(ARENA, 30)),
     ScatterRows(6, 2, 3, at(ARGUMENT), at(FIXED, 8), at(BUFFER, 11)),
     CallBack("_own_call", 1, (Given(at(ARGUMENT), (4, 3)), Given(at(NUMBER), ())),
              (Given(at(BUFFER, 3), (2, 5)), Given(at(ARENA, 60), (2, 1)))),
     CallBack("_own_gradient_0", 0, (Given(at(ARENA, 40), (7,)),), (Given(at(ARENA, 50), (3,)),)),
 ]  # fmt: skip
+OTHERS += [
+    Cholesky(2, 2, at(BUFFER, 8), at(ARENA, 70)),
+    CholeskyGradient(1, 3, at(ARGUMENT), at(BUFFER, 3), at(ARENA, 80)),
+    SolveTriangular(1, 3, 2, True, False, False, at(ARGUMENT), at(FIXED), at(ARENA, 90)),
+    SolveTriangular(2, 2, 1, False, True, True, at(ARGUMENT), at(FIXED), at(ARENA, 90)),
+    Lu(2, 2, at(ARGUMENT), at(ARENA, 110)),
+    LuSolve(1, 3, 1, True, at(ARGUMENT), at(FIXED), at(ARENA, 130)),
+    LuDeterminant(2, 2, "log", at(ARGUMENT), at(ARENA, 140)),
+    Eigh(1, 3, at(ARGUMENT), at(ARENA, 150), at(ARENA, 160)),
+    Svd(2, 2, 3, at(ARGUMENT), at(ARENA, 170), at(ARENA, 180), at(ARENA, 190)),
+    Qr(1, 4, 3, at(ARGUMENT), at(ARENA, 210), at(ARENA, 230)),
+    Expm(1, 3, at(ARGUMENT), at(ARENA, 240)),
+    Sqrtm(2, 2, at(BUFFER), at(ARENA, 250)),
+    SolveSylvester(1, 3, 2, at(ARGUMENT), at(BUFFER), at(FIXED), at(ARENA, 260)),
+]
 
 INTERESTING = [0, 1, -1, 2, 3, 5, 8, -2, -3, 63, 64, 512, 4095, 4096, 1 << 16, 1 << 31, 1 << 32,
                (1 << 62) - 1, 1 << 62, (1 << 63) - 1, -(1 << 63), -(1 << 63) + 1]  # fmt: skip
@@ -156,6 +193,15 @@ def gemm_accesses(i: Gemm) -> Iterator[Access]:
     yield matrix(i.c, (i.m, i.n), i.ldc, i.c_strides, True)
 
 
+def stack_accesses(i: OfStack) -> Iterator[Access]:
+    operands = [x for f in dataclasses.fields(i) if isinstance(x := getattr(i, f.name), Operand)]
+    shapes = i.shapes()
+    assert len(shapes) == len(operands)
+    n_inputs = len(find_op(i.ops[0]).inputs)
+    for number, (place, shape) in enumerate(zip(operands, shapes, strict=True)):
+        yield place, 0, i.count * math.prod(shape), number >= n_inputs
+
+
 def accesses(i: Any) -> Iterator[Access]:
     if isinstance(i, Map):
         yield from map_accesses(i)
@@ -168,8 +214,22 @@ def accesses(i: Any) -> Iterator[Access]:
         yield i.x, 0, i.outer * i.reduced * i.inner, False
         yield i.z, 0, i.outer * i.inner, True
     elif isinstance(i, Rows):
-        yield i.x, 0, i.n_rows * i.n, False
-        yield i.z, 0, i.n_rows * (1 if i.op == "logsumexp" else i.n), True
+        n_rows = i.outer * i.inner
+        yield i.x, 0, n_rows * i.n, False
+        yield i.z, 0, n_rows * (1 if i.op == "logsumexp" else i.n), True
+    elif isinstance(i, RowsGradient):
+        n_rows = i.outer * i.inner
+        for x in (i.g, i.y):
+            yield x, 0, n_rows * (i.n if i.x is None else 1), False
+        for place, writes in ((i.x, False), (i.z, True)):
+            if place is not None:
+                yield place, 0, n_rows * i.n, writes
+    elif isinstance(i, Cumulative):
+        for place, writes in ((i.x, False), (i.a, False), (i.z, True)):
+            if place is not None:
+                yield place, 0, i.outer * i.n * i.inner, writes
+    elif isinstance(i, OfStack):
+        yield from stack_accesses(i)
     elif isinstance(i, CallBack):
         assert 0 <= i.function < len(FUNCTIONS)
         for x in i.inputs:

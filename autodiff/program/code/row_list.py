@@ -1,4 +1,4 @@
-"""What the kinds `take` and `scatter_rows` have in common: rows of a table, by number."""
+"""What the kinds `take` and `scatter_rows` have in common: rows of tables, by number."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ __all__ = ["RowList"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RowList(Kind):
-    """`n` rows of a table of `n_rows` rows of `row_size` numbers, each by its number in `rows`."""
+    """`n` rows of a table of `n_rows` rows of `row_size` numbers, each by its number in `rows`.
+
+    outer : how many tables there are, one after the other; the same rows of each.
+    """
 
     can_fail: ClassVar[bool] = True
 
@@ -29,6 +32,7 @@ class RowList(Kind):
     x: Operand
     rows: Operand
     z: Operand
+    outer: int = 1
 
     @classmethod
     def table(cls, instruction: Instruction) -> Value:
@@ -36,22 +40,31 @@ class RowList(Kind):
         raise NotImplementedError
 
     @classmethod
-    def sizes(cls, instruction: Instruction) -> tuple[int, int, int]:
-        """Rows of the table, their size, and how many rows are numbered."""
+    def axes(cls, instruction: Instruction) -> tuple[int, int]:
+        """The first axis of the table along which its rows lie, and the first one of a row."""
+        raise NotImplementedError
+
+    @classmethod
+    def sizes(cls, instruction: Instruction) -> tuple[int, int, int, int]:
+        """Rows of a table, their size, how many are numbered, and how many tables there are."""
         shape = cls.table(instruction).shape
-        return shape[0], math.prod(shape[1:]), instruction.inputs[1].size
+        first, last = cls.axes(instruction)
+        n_rows, row_size = math.prod(shape[first:last]), math.prod(shape[last:])
+        return n_rows, row_size, instruction.inputs[1].size, math.prod(shape[:first])
 
     @classmethod
     def lower(cls, members: Sequence[Instruction], lowering: Lowering) -> None:
-        """Rows along the first axis."""
+        """Rows of contiguous tables."""
         (instruction,) = members
-        places = (lowering.place(v) for v in (*instruction.inputs, instruction.output))
-        lowering.emit_one(cls(*cls.sizes(instruction), *places), instruction)
+        n_rows, row_size, n, outer = cls.sizes(instruction)
+        x, rows = map(lowering.place, instruction.inputs)
+        z = lowering.place(instruction.output)
+        lowering.emit_one(cls(n_rows, row_size, n, x, rows, z, outer), instruction)
 
     def check(self, machine: Machine, meaning: Meaning) -> None:
         """Its sizes must be those of the table, and how many rows are numbered."""
         source = machine.source(meaning.sources, self.name)
-        sizes = self.n_rows, self.row_size, self.n
+        sizes = self.n_rows, self.row_size, self.n, self.outer
         if sizes != self.sizes(source):
             machine.fail(f"its sizes {sizes} do not fit {source!r}")
         operands = [(self.x, "its operand"), (self.rows, "its row numbers")]
@@ -64,5 +77,7 @@ class RowList(Kind):
     def text(self, place: Places) -> str:
         """take 5×2×3: z = take(x, rows)."""
         sizes = f"{self.n_rows}×{self.row_size}×{self.n}"
+        if self.outer != 1:
+            sizes = f"{self.outer}×{sizes}"
         operands = f"{place(self.x)}, {place(self.rows)}"
         return f"{self.name} {sizes}: {place(self.z)} = {self.name}({operands})"

@@ -1,4 +1,4 @@
-"""Kind `scatter_rows`: rows added onto a table of zeros, by number."""
+"""Kind `scatter_rows`: rows added onto tables of zeros, by number."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["ScatterRows"]
 
 @instruction_kind
 class ScatterRows(RowList):
-    """z = 0, then z[rows[i]] += x[i] for i < n; z is the table."""
+    """z = 0, then z[k, rows[i]] += x[k, i] for k < outer, i < n; z are the tables."""
 
     name: ClassVar[str] = "scatter_rows"
     ops: ClassVar[tuple[str, ...]] = ("scatter_rows",)
@@ -27,9 +27,16 @@ class ScatterRows(RowList):
         """What rows are added onto."""
         return instruction.output
 
+    @classmethod
+    def axes(cls, instruction: Instruction) -> tuple[int, int]:
+        """Of the output."""
+        attributes = instruction.op.attributes
+        axis, n_rows = attributes.get("axis", 0), attributes["n_rows"]
+        return axis, axis + (len(n_rows) if isinstance(n_rows, tuple) else 1)
+
     def emulate(self, spaces: Sequence[Array]) -> None:
         """The op's rule."""
-        x = window(spaces, self.x, (self.n, self.row_size))
+        x = window(spaces, self.x, (self.outer, self.n, self.row_size))
         rows = window(spaces, self.rows, (self.n,))
-        total = find_op("scatter_rows").forward(x, rows, n_rows=self.n_rows)
-        window(spaces, self.z, (self.n_rows, self.row_size))[...] = total
+        total = find_op("scatter_rows").forward(x, rows, n_rows=self.n_rows, axis=1)
+        window(spaces, self.z, (self.outer, self.n_rows, self.row_size))[...] = total

@@ -1,4 +1,4 @@
-"""Kind `take`: rows of a table, by number."""
+"""Kind `take`: rows of tables, by number."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Take"]
 
 @instruction_kind
 class Take(RowList):
-    """z[i] = x[rows[i]] for i < n; x is the table."""
+    """z[k, i] = x[k, rows[i]] for k < outer, i < n; x are the tables."""
 
     name: ClassVar[str] = "take"
     ops: ClassVar[tuple[str, ...]] = ("take",)
@@ -27,8 +27,14 @@ class Take(RowList):
         """What rows are taken of."""
         return instruction.inputs[0]
 
+    @classmethod
+    def axes(cls, instruction: Instruction) -> tuple[int, int]:
+        """Of x."""
+        axis = instruction.op.attributes.get("axis", 0)
+        return axis, axis + instruction.op.attributes.get("span", 1)
+
     def emulate(self, spaces: Sequence[Array]) -> None:
         """The op's rule."""
-        table = window(spaces, self.x, (self.n_rows, self.row_size))
-        value = find_op("take").forward(table, window(spaces, self.rows, (self.n,)))
-        window(spaces, self.z, (self.n, self.row_size))[...] = value
+        tables = window(spaces, self.x, (self.outer, self.n_rows, self.row_size))
+        value = find_op("take").forward(tables, window(spaces, self.rows, (self.n,)), axis=1)
+        window(spaces, self.z, (self.outer, self.n, self.row_size))[...] = value
