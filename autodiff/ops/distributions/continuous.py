@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from autodiff.ops.arithmetic import square
-from autodiff.ops.distributions.registry import Continuous, log1mexp, log_of
+from autodiff.ops.distributions.registry import Continuous
 from autodiff.ops.elementwise import (
     abs,
     exp,
@@ -28,6 +28,7 @@ from autodiff.ops.special.entropy import xlog1py, xlogy
 from autodiff.ops.special.error_functions import cosm1, erf, erfc, log_ndtr, ndtr
 from autodiff.ops.special.gamma import gammaln
 from autodiff.ops.special.incomplete import betainc, betaincc, betaln, gammainc, gammaincc
+from autodiff.ops.special.log_incomplete import log1mexp, log_of
 from autodiff.ops.trigonometric import arctan2
 
 __all__: list[str] = []

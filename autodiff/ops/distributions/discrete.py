@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from autodiff.ops.distributions.registry import Discrete, log_of
+from autodiff.ops.distributions.registry import Discrete
 from autodiff.ops.elementwise import equal, exp, expm1, greater, greater_equal, log, log1p
 from autodiff.ops.rounding import floor
 from autodiff.ops.special.entropy import xlog1py, xlogy
 from autodiff.ops.special.gamma import gammaln
 from autodiff.ops.special.incomplete import betainc, betaincc, betaln, gammainc, gammaincc
+from autodiff.ops.special.log_incomplete import log_of
 
 __all__: list[str] = []
 

@@ -19,30 +19,12 @@ import numpy as np
 from autodiff.array import is_operand
 from autodiff.declare import numpy_name
 from autodiff.ops.arguments import operand
-from autodiff.ops.elementwise import equal, exp, expm1, greater, greater_equal, log, log1p, where
+from autodiff.ops.elementwise import equal, greater, greater_equal, log, where
 from autodiff.ops.rounding import floor
 
-__all__ = ["Continuous", "Discrete", "log1mexp", "log_of"]
+__all__ = ["Continuous", "Discrete"]
 
 Formula = Callable[..., Any]
-_LN2 = math.log(2.0)
-
-
-def log1mexp(x: Any) -> Any:
-    """ln(1 - e^-x) for x >= 0, exact for small and for large x."""
-    near = greater(_LN2, x)
-    return where(near, log(-expm1(-where(near, x, 1.0))), log1p(-exp(-where(near, 1.0, x))))
-
-
-def log_of(p: Any, rest: Any, log_p: Any = None) -> Any:
-    """ln p with rest = 1 - p, exact for p near 1 too.
-
-    log_p : ln p where p is small, if there is a better way to it.
-    """
-    near = greater(p, 0.5)
-    if log_p is None:
-        log_p = log(where(near, 1.0, p))
-    return where(near, log1p(-where(near, rest, 0.0)), log_p)
 
 
 def _inside(y: Any, low: Any, high: Any, closed: bool) -> Any:
