@@ -140,7 +140,10 @@ def test_a_derivative_that_is_not_there_is_refused_by_name() -> None:
 
 
 def test_logsumexp() -> None:
-    a, b = np.array([[1.0, 800.0, -np.inf], [0.5, 2.0, 3.0]]), np.array([1.0, 0.0, 2.0])
+    a, b = (
+        np.array([[1.0, 800.0, -np.inf], [0.5, 2.0, 3.0]]),
+        np.array([[1.0, 0.0, 2.0], [3.0, 1.0, 2.0]]),
+    )
     for axis in (0, 1, None, (0, 1), -1):
         for keepdims in (False, True):
             found = function("logsumexp")(Tensor(a), axis=axis, b=b, keepdims=keepdims)
