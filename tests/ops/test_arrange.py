@@ -51,7 +51,8 @@ CASES: dict[str, list[tuple[Any, Any]]] = {
     "tile": [
         (S, lambda f, x: f(x, 3)), (V, lambda f, x: f(x, 2)), (V, lambda f, x: f(x, (2, 3))),
         (M, lambda f, x: f(x, 2)), (M, lambda f, x: f(x, (2, 1, 3))),
-        (M, lambda f, x: f(x, (0, 2))), (M, lambda f, x: f(x, ())), (C, lambda f, x: f(x, [1, 2])), (E, lambda f, x: f(x, (2, 2))),
+        (M, lambda f, x: f(x, (0, 2))), (M, lambda f, x: f(x, ())), (C, lambda f, x: f(x, [1, 2])),
+        (E, lambda f, x: f(x, (2, 2))),
         (M, lambda f, x: f(x, np.array([2, 1]))),
     ],
     "repeat": [
