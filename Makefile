@@ -15,8 +15,10 @@ TESTED := tests examples benchmarks docs pyproject.toml README.md
 DEMO_VENV := $(or $(wildcard $(VENV)/.dev),$(VENV)/.examples)
 # Two BLAS thread pools on small matrices cost more than they give.
 ONE_THREAD := OPENBLAS_NUM_THREADS=1
+# One process for each core; `make test TOGETHER=` has one for all, to see output as it comes.
+TOGETHER ?= -n auto --dist worksteal
 
-.PHONY: help demo test lint sanitize wheel-test bench bench-peers ulp build clean
+.PHONY: help demo test lint sanitize wheel-test bench bench-peers ulp names build clean
 .NOTPARALLEL:
 
 help: ## list what can be made
@@ -28,7 +30,7 @@ demo: $(DEMO_VENV) ## train the post's LSTM and variational auto-encoder; two pi
 	@$(BIN)/python examples/demo.py --out $(OUT) $(ARGS)
 
 test: $(VENV)/.dev ## all tests; ARGS='-k lstm -x' goes to pytest
-	$(ONE_THREAD) $(BIN)/python -m pytest $(ARGS)
+	$(ONE_THREAD) $(BIN)/python -m pytest $(TOGETHER) $(ARGS)
 
 lint: $(VENV)/.dev ## ruff, mypy, cython-lint
 	$(BIN)/ruff check .
@@ -44,6 +46,9 @@ bench-peers: $(VENV)/.dev .venv-peers/.peers ## the same with PyTorch, JAX and o
 
 ulp: $(VENV)/.dev ## measure the error bounds in docs/numerics.md; ARGS='--only exp --write'
 	$(ONE_THREAD) $(BIN)/python -m benchmarks.ulp $(ARGS)
+
+names: $(VENV)/.dev ## write docs/numpy.md: which of NumPy's and SciPy's functions take nodes
+	$(ONE_THREAD) $(BIN)/python -m benchmarks.names $(ARGS)
 
 build: $(VENV)/.dev ## compile the extension in place again, only what changed
 	$(BIN)/python setup.py --quiet build_ext --inplace
@@ -62,7 +67,7 @@ wheel-test: $(VENV)/.python ## source distribution -> wheel -> installed -> test
 	outside=$$(mktemp -d) && trap 'rm -rf "$$outside"' EXIT && \
 	cp -R $(wildcard $(TESTED)) "$$outside" && cd "$$outside" && \
 	"$$python" -c "import autodiff._core as c; print('testing', c.__file__)" && \
-	$(ONE_THREAD) "$$python" -m pytest -p no:cacheprovider $(ARGS)
+	$(ONE_THREAD) "$$python" -m pytest -p no:cacheprovider $(TOGETHER) $(ARGS)
 
 # libstdc++ too: without it the sanitizer cannot follow the exceptions of others' C++ (matplotlib).
 # An arena of words that are none may be larger than any memory: the loader must be told so.

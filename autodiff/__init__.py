@@ -10,7 +10,9 @@ gradients backward through it::
     w.gradient
 
 Entry points: :class:`Tensor`; the ops, which work on nodes and arrays alike; :func:`backward`,
-:func:`gradients`, :func:`reset`; :func:`compile`, which records a step and replays it in C;
+:func:`gradients`, :func:`reset`; :func:`grad`, :func:`jacobian`, :func:`hessian` and the other
+transforms of functions; :func:`minimize`, :func:`least_squares`, :func:`root`, SciPy's solvers with
+exact derivatives; :func:`compile`, which records a step and replays it in C;
 :func:`use_backend`. Layers are in :mod:`autodiff.nn`, update rules in :mod:`autodiff.optim`,
 pictures in :mod:`autodiff.draw`, small data sets and batches in :mod:`autodiff.data`;
 :mod:`autodiff.save` keeps parameters; :func:`check_gradients` and :func:`detect_anomaly` look for
@@ -32,6 +34,8 @@ from autodiff.ops import *  # noqa: F403
 from autodiff.ops import __all__ as _ops
 from autodiff.program import CompiledStep, compile
 from autodiff.threads import get_threads, set_threads
+from autodiff.transform import *  # noqa: F403
+from autodiff.transform import __all__ as _transforms
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -42,8 +46,11 @@ if TYPE_CHECKING:
     from autodiff import errors as errors
     from autodiff import fold as fold
     from autodiff import nn as nn
+    from autodiff import numpy as numpy
     from autodiff import optim as optim
     from autodiff import save as save
+    from autodiff import scipy as scipy
+    from autodiff.solvers import least_squares, minimize, root
 
 __version__ = "0.1.0"
 
@@ -59,16 +66,25 @@ __all__ = [
     "get_backend",
     "get_threads",
     "gradients",
+    "least_squares",
+    "minimize",
     "reset",
+    "root",
     "set_default_backend",
     "set_threads",
     "use_backend",
     *_ops,
+    *_transforms,
 ]
 
 _PUBLIC = ("data", "draw", "fold", "nn", "optim", "save")
-_LATE = (*_PUBLIC, "clipping", "files", "hyperparameter", "zipped")
+_NAMESPACES = ("numpy", "scipy")
+_LATE = (
+    *_PUBLIC, *_NAMESPACES, "clipping", "files", "hyperparameter", "namespace", "solvers", "zipped"
+)  # fmt: skip
 """Modules that `import autodiff` can spare, the public ones first."""
+_SOLVERS = ("least_squares", "minimize", "root")
+"""Functions of such a module: SciPy's solvers take longer to import than all of this."""
 
 
 def _refuse(name: str) -> NoReturn:
@@ -78,10 +94,14 @@ def _refuse(name: str) -> NoReturn:
         from difflib import get_close_matches
         from importlib import import_module
 
-        places = {public: f"autodiff.{public}" for public in (*__all__, *_PUBLIC)}
+        from autodiff.declare import NAMES
+
+        places = {public: f"autodiff.{public}" for public in (*__all__, *_PUBLIC, *_NAMESPACES)}
         for module in (*_PUBLIC, "errors"):
             for public in import_module(f"autodiff.{module}").__all__:
                 places.setdefault(public, f"autodiff.{module}.{public}")
+        for dotted in sorted(NAMES):
+            places.setdefault(dotted.rpartition(".")[2], f"autodiff.{dotted}")
         if name in places:
             message += f"; it is {places[name]}"
         elif alike := get_close_matches(name, places, n=1):
@@ -93,12 +113,14 @@ def _refuse(name: str) -> NoReturn:
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        if name not in _LATE:
+        if name not in (*_LATE, *_SOLVERS):
             _refuse(name)
         from importlib import import_module
 
+        if name in _SOLVERS:
+            return getattr(import_module("autodiff.solvers"), name)
         return import_module(f"autodiff.{name}")  # which also makes it an attribute
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATE})
+    return sorted({*globals(), *_LATE, *_SOLVERS})

@@ -26,12 +26,14 @@ from autodiff.op import (
 )
 from autodiff.remembered import remembering
 
-__all__ = ["NAMES", "OpFunction", "declare", "numpy_name"]
+__all__ = ["NAMES", "WATCHERS", "OpFunction", "declare", "numpy_name"]
 
 P = ParamSpec("P")
 
 NAMES: dict[str, Callable[..., Any]] = {}
 """What serves a function of NumPy's when it is given a node, by its dotted name."""
+WATCHERS: list[Callable[[str], None]] = []
+"""Who is told of each name that comes into the table."""
 
 
 class OpFunction(Protocol[P]):
@@ -166,6 +168,8 @@ def numpy_name(*names: str) -> Callable[[Any], Any]:
             if name in NAMES:
                 raise ValueError(f"{name} is served already")
             NAMES[name] = function
+            for watch in WATCHERS:
+                watch(name)
         return function
 
     return decorate

@@ -145,9 +145,12 @@ class Op:
     outputs : names of the outputs. If there are several, the forward rule returns a tuple, the
         shape rule a tuple of shapes, and backward rules get tuples: ``rule(gs, zs, *inputs)``. A
         gradient that nobody has sent is zeros. Such an op is not `elementwise` in the sense above.
-    batched : ``batched(bound, operands, carries)``: the op on every element of a batch at once. Where
-        `carries[i]`, operand i has one more axis in front, of one size for all; so has the result.
-        Written with ops; None: derived where it can be, else the elements are computed one by one.
+    batched : ``batched(bound, operands, carries)``: the op on every element of a batch at once.
+        Where `carries[i]`, operand i has one more axis in front, of one size for all; so has the
+        result. Written with ops; see :mod:`autodiff.ops.batches`. None: derived where it can be,
+        else the elements are computed one by one.
+    linear : of an elementwise op, the positions of operands in which it is linear together, if the
+        others are held: of x y that is x, and y, each by itself; of x + y both at once.
     n_regions : how many programs an instruction of this op owns (a loop has one, its body). Only
         programs have such ops. Their rules are given `regions`: the shape rule the programs, the
         forward rule functions from arrays to lists of arrays.
@@ -176,6 +179,7 @@ class Op:
     attributes: tuple[str, ...] = ()
     outputs: tuple[str, ...] = (OUTPUT,)
     batched: BatchedRule | None = None
+    linear: tuple[tuple[int, ...], ...] = ()
     n_regions: int = 0
     several: bool = field(init=False)  # whether there are several outputs
     _bare: BoundOp = field(init=False)

@@ -20,6 +20,7 @@ import numpy as np
 from autodiff import ops
 from autodiff.array import Shape
 from autodiff.errors import DTypeError, GradientError, ShapeError
+from autodiff.methods import Methods
 from autodiff.ops.arguments import brief, several
 from autodiff.protocols import Protocols
 from autodiff.refusal import refusal
@@ -27,7 +28,7 @@ from autodiff.refusal import refusal
 __all__ = ["Operators"]
 
 
-class Operators(Protocols):
+class Operators(Methods, Protocols):
     """What a node can be written with. Subclasses have ``shape`` and ``value``."""
 
     __slots__ = ()

@@ -8,18 +8,16 @@ does not turn into an array by itself: ``node.value`` is how to ask for one.
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Callable, Sequence
-from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from autodiff.array import Array
-from autodiff.declare import NAMES
 from autodiff.errors import GradientError
 from autodiff.refusal import without_op
+from autodiff.served import served
 
 __all__ = ["Protocols"]
 
@@ -50,79 +48,19 @@ class Protocols:
         return np.array(self.value, dtype=dtype)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        served = _SERVED.get(ufunc) or _served(ufunc)
-        if served is None or method != "__call__" or options:
+        found = served(ufunc)
+        if found is None or method != "__call__":
             call = _ufunc_name(ufunc) + ("" if method == "__call__" else f".{method}")
             raise without_op(call, options)
-        return served.function(*inputs)
+        return found.call(inputs, options) if options else found.function(*inputs)
 
     def __array_function__(
         self, function: Callable[..., Any], types: Any, inputs: Sequence[Any], options: Any
     ) -> Any:
-        served = _SERVED.get(function) or _served(function)
-        if served is None:
+        found = served(function)
+        if found is None:
             raise without_op(_function_name(function))
-        given: dict[str, Any] = {}
-        refused = []
-        for parameter, value in chain(zip(served.parameters, inputs), options.items()):  # noqa: B905
-            if value is np._NoValue:
-                continue
-            if name := served.parameters.get(parameter):
-                given[name] = value
-            elif not _is_neutral(parameter, value):
-                refused.append(parameter)
-        if refused:
-            raise without_op(_function_name(function), refused)
-        return served.function(**given)
-
-
-class _Served(NamedTuple):
-    """A function of NumPy's that nodes take.
-
-    function : what is called instead. parameters : NumPy's, in order; what `function` calls each,
-        or None.
-    """
-
-    function: Callable[..., Any]
-    parameters: dict[str, str | None]
-
-
-_SERVED: dict[Callable[..., Any], _Served] = {}
-_seen: set[str] = set()  # dotted names that are in _SERVED
-
-
-def _served(function: Callable[..., Any]) -> _Served | None:
-    """What is called instead of a function of NumPy's, or None.
-
-    Names are looked up when their modules are there, and when somebody asks: who has a function of
-    SciPy's has imported it, and ops may be declared at any time.
-    """
-    found = _SERVED.get(function)
-    if found is None and len(_seen) < len(NAMES):
-        for name in NAMES.keys() - _seen:
-            module, _, attribute = name.rpartition(".")
-            theirs = getattr(sys.modules.get(module), attribute, None)
-            if theirs is not None:
-                _SERVED[theirs] = _Served(NAMES[name], _parameters(theirs, NAMES[name]))
-                _seen.add(name)
-        found = _SERVED.get(function)
-    return found
-
-
-def _parameters(theirs: Callable[..., Any], ours: Callable[..., Any]) -> dict[str, str | None]:
-    """NumPy's parameters as ours: by name, or by position where neither has the other's name."""
-    names = list(inspect.signature(ours).parameters)
-    if isinstance(theirs, np.ufunc):
-        return dict(zip(names, names, strict=True))  # they are given by position
-    try:
-        known = list(inspect.signature(theirs).parameters)
-    except ValueError:  # older NumPys do not say
-        known = names
-    found: dict[str, str | None] = {}
-    for i, name in enumerate(known):
-        own = name if name in names else names[i] if i < len(names) else None
-        found[name] = None if own != name and own in known else own
-    return found
+        return found.call(inputs, options)
 
 
 def _ufunc_name(ufunc: np.ufunc) -> str:
@@ -136,18 +74,3 @@ def _ufunc_name(ufunc: np.ufunc) -> str:
 def _function_name(function: Callable[..., Any]) -> str:
     rooms = [room for room in function.__module__.split(".") if not room.startswith("_")]
     return ".".join(["np", *rooms[1:], function.__name__])
-
-
-def _is_neutral(name: str, value: Any) -> bool:
-    """Whether an argument that no op has changes nothing, as where it is the default."""
-    neutral = _NEUTRAL.get(name, ())
-    return value is None or any(value is x for x in neutral)
-
-
-_NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "dtype": (float, np.float64, np.dtype(np.float64)),
-    "where": (True,),
-    "order": ("C", "K"),
-    "subok": (False,),
-    "casting": ("same_kind",),
-}

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from autodiff.data import Labelled
 
-__all__ = ["mnist", "spiral", "trigonometric", "vae"]
+__all__ = ["eight_schools", "mnist", "spiral", "trigonometric", "vae"]
 
 # Okabe and Ito, "Color universal design", 2008.
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000"]
@@ -181,4 +181,26 @@ def vae(
     if len(bounds) == len(losses):
         lines["test"] = bounds
     curve(right, lines, title="Training", y="loss: nats a digit", scale="linear")
+    save(picture, path)
+
+
+def eight_schools(
+    path: str, table: dict[str, np.ndarray], effects: np.ndarray, errors: np.ndarray
+) -> None:
+    """Intervals of the schools beside what they reported, and how the spread is distributed."""
+    picture = figure(9.0, 4.0)
+    left, right = picture.subplots(1, 2)
+    schools = [x for name, x in table.items() if name.startswith("school")]
+    for i, x in enumerate(schools):
+        low, high = np.quantile(x, [0.05, 0.95])
+        left.plot([low, high], [i, i], color=COLOURS[0], linewidth=3)
+        left.plot([x.mean()], [i], "o", color=COLOURS[0], label=None if i else "posterior, 90 %")
+        span = 1.645 * errors[i]
+        left.plot([effects[i] - span, effects[i] + span], [i + 0.25] * 2, color=COLOURS[1])
+        left.plot([effects[i]], [i + 0.25], "o", color=COLOURS[1], label=None if i else "reported")
+    left.axvline(table["mean"].mean(), color="black", linewidth=0.8, linestyle=":")
+    left.set(yticks=range(8), yticklabels=list("ABCDEFGH"), xlabel="effect", ylabel="school")
+    left.legend(frameon=False, loc="center right")
+    right.hist(table["spread"], bins=np.linspace(0.0, 20.0, 61), color=COLOURS[2])
+    right.set(xlabel="spread between schools", ylabel="draws")
     save(picture, path)

@@ -46,10 +46,13 @@ def test_all_is_complete_and_documented() -> None:
         assert getattr(autodiff, name).__doc__, name
     public = {
         name
-        for name, thing in vars(autodiff).items()
-        if not name.startswith("_") and not inspect.ismodule(thing)
+        for name in dir(autodiff)  # with those that are imported when they are first used
+        if not name.startswith("_") and not inspect.ismodule(getattr(autodiff, name))
     }
     assert public - {"annotations", "TYPE_CHECKING"} == set(autodiff.__all__)
+
+
+OF_NUMPY = ("autodiff.numpy", "autodiff.scipy")
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -64,7 +67,8 @@ def test_every_module_has_docstrings_and_true_examples(name: str) -> None:
     tests, flags = doctest.DocTestFinder(exclude_empty=True), doctest.NORMALIZE_WHITESPACE
     runner = doctest.DocTestRunner(optionflags=flags | doctest.ELLIPSIS)
     for test in tests.find(module):
-        runner.run(test)
+        if not (test.name.startswith(OF_NUMPY) and test.name != name):  # NumPy's own examples
+            runner.run(test)
     assert runner.summarize().failed == 0
 
 

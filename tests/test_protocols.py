@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.linalg
 import scipy.sparse
 import scipy.special
 import scipy.stats
@@ -17,6 +18,7 @@ from autodiff import Node, Tensor
 from autodiff.declare import NAMES
 from autodiff.errors import DTypeError, GradientError, ShapeError
 from autodiff.op import OPS, Op
+from autodiff.served import theirs_named
 
 BINARY = [
     operator.add,
@@ -201,8 +203,14 @@ def numpys(name: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
-UFUNCS = [name for name in NAMES if isinstance(numpys(name), np.ufunc)]
-OF_OPS = [(name, op) for op in OPS.values() for name in op.numpy]
+def asks_us(name: str) -> bool:
+    """Whether it is a function of NumPy's or SciPy's that asks what it is given."""
+    theirs = theirs_named(name)
+    return isinstance(theirs, np.ufunc) or hasattr(theirs, "_implementation")
+
+
+UFUNCS = [name for name in NAMES if isinstance(theirs_named(name), np.ufunc)]
+OF_OPS = [(name, op) for op in OPS.values() for name in op.numpy if asks_us(name)]
 
 
 @pytest.mark.parametrize(("name", "op"), OF_OPS, ids=[name for name, _ in OF_OPS])
@@ -225,9 +233,11 @@ def test_numpys_names_of_ops_mean_the_ops(name: str, op: Op, rng: np.random.Gene
 
 @pytest.mark.parametrize("name", UFUNCS)
 def test_ufuncs_build_nodes(name: str) -> None:
-    ufunc = numpys(name)
+    ufunc, op = numpys(name), getattr(NAMES[name], "op", None)
     inputs = [np.array([[0.5, 0.25], [0.125, 0.75]]), np.array([[0.5, 2.0], [1.0, 0.1]])]
     inputs = inputs[: ufunc.nin]
+    if op is not None and len(op.inputs) == ufunc.nin:
+        inputs = [op.into_domain(i, x) for i, x in enumerate(inputs)]
     expected = np.asarray(ufunc(*inputs), np.float64)
     node = ufunc(*map(Tensor, inputs))
     assert isinstance(node, Node)
@@ -301,21 +311,20 @@ def test_functions_build_nodes(function: Any, rng: np.random.Generator) -> None:
     ("call", "name"),
     [
         (np.spacing, "np.spacing"),
-        (lambda x: np.hypot(x, 1.0), "np.hypot"),
+        (lambda x: np.nextafter(x, 1.0), "np.nextafter"),
         (lambda x: np.add.reduce(x), "np.add.reduce"),
         (lambda x: np.multiply.outer(x, x), "np.multiply.outer"),
         (lambda x: np.add.accumulate(x), "np.add.accumulate"),
         (lambda x: np.add(x, 1.0, where=np.array([True, False])), "where="),
         (lambda x: np.add(x, 1.0, out=np.zeros(2)), "out="),
-        (np.cumsum, "np.cumsum"),
-        (np.median, "np.median"),
-        (lambda x: np.linalg.norm(x), "np.linalg.norm"),
-        (lambda x: np.linalg.solve(np.eye(2), x), "np.linalg.solve"),
+        (np.histogram, "np.histogram"),
+        (np.unwrap, "np.unwrap"),
+        (lambda x: np.linalg.eigvals(x), "np.linalg.eigvals"),
+        (lambda x: np.polyfit(np.ones(2), x, 1), "np.polyfit"),
         (lambda x: np.fft.fft(x), "np.fft.fft"),
-        (lambda x: scipy.special.erf(x), "scipy.special.erf"),
+        (lambda x: scipy.special.ellipj(x, x), "scipy.special.ellipj"),
         (lambda x: np.frompyfunc(abs, 1, 1)(x), "the ufunc abs"),
         (lambda x: np.full(2, x[0], dtype=float), "np.copyto"),
-        (lambda x: np.where(x > 0.0), "np.where of a condition alone"),
         (lambda x: np.sum(x, where=np.array([True, False])), "np.sum with where="),
         (lambda x: np.sum(x, dtype=np.float32), "np.sum with dtype="),
         (lambda x: np.sum(x, 0, np.float32), "np.sum with dtype="),
@@ -325,9 +334,7 @@ def test_functions_build_nodes(function: Any, rng: np.random.Generator) -> None:
         (lambda x: np.reshape(x, (2, 1), order="F"), "np.reshape with order="),
         (lambda x: np.concatenate([x, x], out=np.zeros(4)), "np.concatenate with out="),
         (lambda x: np.stack([x, x], dtype=np.float32), "np.stack with dtype="),
-        (lambda x: np.dot(x, x), "np.dot"),
-        (lambda x: np.einsum("i,i->", x, x), "np.einsum"),
-        (lambda x: np.array_equal(x, x), "np.array_equal"),
+        (lambda x: np.bincount([0, 1], x), "np.bincount"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -37,7 +37,7 @@ from autodiff.op import OPS
 from autodiff.operators import Operators
 from autodiff.refusal import refusal
 
-__all__ = ["backward", "push", "reset", "settled"]
+__all__ = ["backward", "push", "reset", "sender_of", "settled"]
 
 StateT = TypeVar("StateT", bound=State)
 
@@ -209,7 +209,7 @@ def _run(
         sums = planned.held(accumulate, observer)
         for node, seed in seeds.items():
             sums[node] = add(sums[node], seed) if node in sums else seed
-        walk_back(planned.order(), sums, _sender(run_by, sums, observer), add)
+        walk_back(planned.order(), sums, sender_of(run_by, sums, observer), add)
         complete = planned.note(sums)
     except BaseException:
         _forget(planned.nodes())
@@ -220,7 +220,7 @@ def _run(
     unfinished.end(under_way)  # the last line: an interruption undoes the pass, or comes after it
 
 
-def _sender(
+def sender_of(
     backend: Backend, sums: dict[State, Any], observer: Observer | None
 ) -> Callable[[State, Any], Sequence[Any]]:
     """What computes the gradients that a node sends to its inputs."""

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 import numpy as np
 
 from autodiff.array import is_operand
 from autodiff.errors import GradientError, ShapeError
+from autodiff.graph.backward import sender_of
+from autodiff.graph.forward import executor
 from autodiff.graph.node import Hub, Node, Tensor, lift
-from autodiff.graph.observer import here
+from autodiff.graph.observer import current_observer, here
 from autodiff.graph.order import reached
 from autodiff.graph.several import together
 from autodiff.graph.walk import walk_back
-from autodiff.op import OUTPUT_OF
+from autodiff.op import OPS, OUTPUT_OF
 from autodiff.ops.arguments import listed, operand
 from autodiff.ops.rules import input_gradients
 from autodiff.refusal import refusal
 
-__all__ = ["gradients"]
+__all__ = ["gradient_nodes", "gradient_values", "gradients", "is_own"]
 
 
 @overload
@@ -97,24 +99,78 @@ def _gradients(y: Node, xs: Sequence[Node], seed: Any) -> list[Node]:
         raise refusal(
             ShapeError, f"gradients: seed has shape {start.shape}, y has shape {y.shape}", y=y
         )
-    order, _ = reached((y,))
-    leading = set(xs)  # to an x
-    for node in reversed(order):
-        if any(w and x in leading for x, w in zip(node.inputs, node.needed, strict=True)):
-            leading.add(node)
+    found = gradient_nodes({y: start}, xs)
+    return [Tensor(np.zeros(x.shape), constant=True) if g is None else g for x, g in found]
+
+
+def gradient_nodes(
+    seeds: dict[Node, Any], xs: Sequence[Node], read: Callable[[Node], Any] | None = None
+) -> list[tuple[Node, Any]]:
+    """Each x with d sum(seed · y) / dx as a node, summed over all y; None: it depends on none.
+
+    seeds : for each y a node of its shape; the dictionary is used up.
+    read : what the rules are given for a node, of several outputs a tuple. Seeds, and so gradients,
+        may then be something else that takes part in ops.
+    """
+    order, _ = reached(tuple(seeds))
+    leading = _leading(order, xs)
 
     def gradients_of(node: Node, gradient: Any) -> list[Any]:
-        assert node.op is not None
+        op: Any = node.op
         needed = [w and x in leading for x, w in zip(node.inputs, node.needed, strict=True)]
+        if read is not None:
+            return input_gradients(op, gradient, read(node), list(map(read, node.inputs)), needed)
         value = _outputs_of(node) if isinstance(node, Hub) else node
-        sent = input_gradients(node.op, gradient, value, node.inputs, needed)
-        if node.op.op is OUTPUT_OF:
+        sent = input_gradients(op, gradient, value, node.inputs, needed)
+        if op.op is OUTPUT_OF:
             return sent
         return [None if g is None else lift(g) for g in sent]
 
-    sums: dict[Node, Any] = {y: start}
-    walk_back([x for x in order if x in leading], sums, gradients_of, _sum)
-    return [sums[x] if x in sums else Tensor(np.zeros(x.shape), constant=True) for x in xs]
+    walk_back([x for x in order if x in leading], seeds, gradients_of, _sum)
+    return [(x, seeds.get(x) if x in leading else None) for x in xs]
+
+
+def gradient_values(
+    seeds: dict[Node, Any], xs: Sequence[Node], backend: Any = None
+) -> list[Any] | None:
+    """d sum(seed · y) / dx as arrays, or as recorded values in a recording; nodes learn nothing.
+
+    The values of all y must be computed. None instead of a list: some y depends on a node that
+    needs a gradient and is no x, so that the gradient is a function of that, too. Within the list
+    None: no y depends on that x.
+
+    seeds : for each y an array of its shape, which may be written; the dictionary is used up.
+    """
+    order, _ = reached(tuple(seeds))
+    ends = [x for x in order if True not in x.needed]
+    if not set(xs).issuperset(ends):
+        return None
+    observer = current_observer()
+    run_by = executor(backend, observer)
+    run, plus = run_by.forward, OPS["add"].bind()
+
+    def add(x: Any, y: Any) -> Any:
+        return together(x, y, add) if type(x) is tuple else run(plus, (x, y))
+
+    sums: Any = seeds
+    walk_back(order, sums, sender_of(run_by, sums, observer), add)
+    return [seeds.get(x) for x in xs]
+
+
+def is_own(y: Node, xs: Sequence[Node]) -> bool:
+    """Whether y depends on no node that needs a gradient but those among `xs`."""
+    order, _ = reached((y,))
+    known = set(xs)
+    return not y.needs_gradient or all(True in x.needed or x in known for x in order)
+
+
+def _leading(order: Sequence[Node], xs: Sequence[Node]) -> set[Node]:
+    """The nodes of `order`, readers first, that lead to an x."""
+    leading = set(xs)
+    for node in reversed(order):
+        if any(w and x in leading for x, w in zip(node.inputs, node.needed, strict=True)):
+            leading.add(node)
+    return leading
 
 
 def _sum(x: Any, y: Any) -> Any:

@@ -7,18 +7,23 @@ reduce : sums, means, maxima, the softmax family
 shape : reshape, transpose, broadcast
 parts : joins, slices
 rows : rows by number
+alias : the same under another name
 masks, gather : elements by masks and arrays of integers
 joins, arrange, triangles : functions of NumPy's that put arrays together, cut and reorder them
 as_numpy : functions of NumPy's that are said with these
+creation : arrays of nodes, and nodes repeated
 """
 
 from __future__ import annotations
 
 from autodiff.ops import arrange as _arrange  # noqa: F401
 from autodiff.ops import as_numpy as _as_numpy  # noqa: F401
+from autodiff.ops import creation as _creation  # noqa: F401
 from autodiff.ops import joins as _joins  # noqa: F401
 from autodiff.ops import masks as _masks  # noqa: F401
 from autodiff.ops import triangles as _triangles  # noqa: F401
+from autodiff.ops.alias import *  # noqa: F403
+from autodiff.ops.alias import __all__ as _alias
 from autodiff.ops.arithmetic import *  # noqa: F403
 from autodiff.ops.arithmetic import __all__ as _arithmetic
 from autodiff.ops.elementwise import *  # noqa: F403
@@ -38,6 +43,7 @@ from autodiff.ops.shape import __all__ as _shape
 
 __all__ = sorted(
     {
+        *_alias,
         *_arithmetic,
         *_elementwise,
         *_linear,

@@ -48,6 +48,7 @@ def _negative_identity(e: Any, bound: BoundOp, inputs: Any) -> Any:
 
 @declare(
     numpy=("numpy.add",),
+    linear=((0, 1),),
     identity=_add_identity,
     backward=(lambda g, z, x, y: g, lambda g, z, x, y: g),
     examples=binary(),
@@ -59,6 +60,7 @@ def add(x: Any, y: Any) -> Any:
 
 @declare(
     numpy=("numpy.subtract",),
+    linear=((0, 1),),
     identity=_subtract_identity,
     backward=(lambda g, z, x, y: g, lambda g, z, x, y: -g),
     examples=binary(),
@@ -70,6 +72,7 @@ def subtract(x: Any, y: Any) -> Any:
 
 @declare(
     numpy=("numpy.multiply",),
+    linear=((0,), (1,)),
     identity=_multiply_identity,
     backward=(lambda g, z, x, y: g * y, lambda g, z, x, y: g * x),
     reads="x y",
@@ -82,6 +85,7 @@ def multiply(x: Any, y: Any) -> Any:
 
 @declare(
     numpy=("numpy.divide",),
+    linear=((0,),),
     cost=3.0,
     identity=_divide_identity,
     backward=(lambda g, z, x, y: g / y, lambda g, z, x, y: -(g * z / y)),
@@ -95,6 +99,7 @@ def divide(x: Any, y: Any) -> Any:
 
 @declare(
     numpy=("numpy.negative",),
+    linear=((0,),),
     identity=_negative_identity,
     backward=lambda g, z, x: -g,
     examples=unary(),

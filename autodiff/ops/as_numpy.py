@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from autodiff.declare import numpy_name
 from autodiff.ops.arguments import axes_of
 from autodiff.ops.arithmetic import divide
@@ -67,16 +65,6 @@ def _ravel(a: Any) -> Any:
 
 
 # ---- what depends on the shape alone ----------------------------------------------------
-
-
-@numpy_name("numpy.zeros_like")
-def _zeros_like(a: Any) -> Any:
-    return np.zeros(a.shape)
-
-
-@numpy_name("numpy.ones_like")
-def _ones_like(a: Any) -> Any:
-    return np.ones(a.shape)
 
 
 @numpy_name("numpy.shape")

@@ -247,6 +247,7 @@ def _where_gy(g: Any, z: Any, condition: Any, x: Any, y: Any) -> Any:
 
 @declare(
     backward=(None, _where_gx, _where_gy),
+    linear=((1, 2),),
     reads="condition",
     examples=[
         Example((Sample((3, 4), kind="boolean"), Sample((3, 4)), Sample((3, 4)))),

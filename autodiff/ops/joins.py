@@ -33,7 +33,6 @@ __all__ = [
     "atleast_1d",
     "atleast_2d",
     "atleast_3d",
-    "block",
     "broadcast_arrays",
     "column_stack",
     "dstack",
@@ -128,44 +127,6 @@ def append(arr: Any, values: Any, axis: int | None = None) -> Any:
     if axis is None:
         return concat([reshape(x, -1), reshape(y, -1)], 0)
     return concat([x, y], axis)
-
-
-@numpy_name("numpy.block")
-def block(arrays: Any) -> Any:
-    """An array of nested lists of blocks: the innermost ones joined along the last axis, ..."""
-    depth = _depth(arrays)
-    leaves: list[Any] = []
-    tree = _leaves(arrays, leaves, depth)
-    n = max(depth, *[len(x.shape) for x in leaves])
-    return _blocks([tree], [reshape(x, (1,) * (n - len(x.shape)) + x.shape) for x in leaves], n,
-                   n - depth - 1)  # fmt: skip
-
-
-def _depth(tree: Any) -> int:
-    depth = 0
-    while isinstance(tree, list):
-        if not tree:
-            raise refusal(ShapeError, "block: there is an empty list among the blocks")
-        depth, tree = depth + 1, tree[0]
-    return depth
-
-
-def _leaves(tree: Any, leaves: list[Any], depth: int) -> Any:
-    """The tree with the numbers of leaves, which are collected."""
-    if isinstance(tree, list) and depth:
-        return [_leaves(x, leaves, depth - 1) for x in tree]
-    if isinstance(tree, list) or depth:
-        raise refusal(ShapeError, "block: lists of blocks must all be nested as deeply")
-    leaves.append(operand("block", tree, "a block"))
-    return len(leaves) - 1
-
-
-def _blocks(tree: Any, leaves: list[Any], n: int, axis: int) -> Any:
-    """Join along `axis`, after what is within along the axes that follow."""
-    if isinstance(tree, int):
-        return leaves[tree]
-    parts = [_blocks(x, leaves, n, axis + 1) for x in tree]
-    return parts[0] if len(parts) == 1 else concat(parts, axis)
 
 
 # ---- repeats ----------------------------------------------------------------------------

@@ -9,9 +9,10 @@ import numpy as np
 from autodiff.array import Shape
 from autodiff.declare import declare
 from autodiff.errors import ShapeError
-from autodiff.op import Example, Sample, example
+from autodiff.op import BoundOp, Example, Sample, example
 from autodiff.ops.arguments import operand
-from autodiff.ops.shape import reshape, swapaxes
+from autodiff.ops.batches import over_stacks
+from autodiff.ops.shape import reshape, swapaxes, transpose
 from autodiff.refusal import refusal
 
 __all__ = ["inner", "matmul"]
@@ -64,8 +65,32 @@ def _matmul_gy(g: Any, z: Any, x: Any, y: Any) -> Any:
     return matmul.normal(swapaxes(x, -1, -2), g)  # gy = x' g
 
 
+def _reshaped(x: Any, shape: Shape) -> Any:
+    return reshape.normal(x, shape=shape)
+
+
+_in_stacks = over_stacks(2, 2)
+
+
+def _matmul_batched(bound: BoundOp, operands: Any, carries: Any) -> Any:
+    """One product for the whole batch, where one of the operands is the same for all."""
+    x, y = operands
+    if all(carries) or len(x.shape) + len(y.shape) != 5:
+        return _in_stacks(bound, operands, carries)
+    if carries[0]:
+        (n, m, k), p = x.shape, y.shape[1]
+        return _reshaped(matmul.normal(_reshaped(x, (n * m, k)), y), (n, m, p))
+    (n, k, p), m = y.shape, x.shape[0]
+    if p == 1:
+        across = transpose.normal(x, axes=(1, 0))
+        return _reshaped(matmul.normal(_reshaped(y, (n, k)), across), (n, m, 1))
+    beside = _reshaped(transpose.normal(y, axes=(1, 0, 2)), (k, n * p))
+    return transpose.normal(_reshaped(matmul.normal(x, beside), (m, n, p)), axes=(1, 0, 2))
+
+
 @declare(
     numpy=("numpy.matmul",),
+    batched=_matmul_batched,
     arguments=_matmul_arguments,
     shape=_matmul_shape,
     backward=(_matmul_gx, _matmul_gy),

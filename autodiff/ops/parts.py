@@ -24,6 +24,7 @@ from autodiff.ops.arguments import (
     shape_of,
     whole_number,
 )
+from autodiff.ops.batches import along_axis
 from autodiff.ops.gather import is_advanced, taken_apart
 from autodiff.ops.index import Index, indexed_shape, normalise_index, to_numpy, whole_index
 from autodiff.ops.rows import axes_of_rows, take
@@ -118,6 +119,7 @@ def _concat_across(e: Any, inputs: Any, axis: int) -> Any:
 
 @declare(
     arguments=_concat_arguments,
+    batched=along_axis,
     shape=_concat_shape,
     backward=_concat_backward,
     moves=True,
@@ -273,8 +275,14 @@ def _index(shape: Shape, at: Any) -> dict[str, Any]:
     return {"index": normalise_index(shape, at)}
 
 
+def _getitem_batched(bound: BoundOp, operands: Any, carries: Any) -> Any:
+    (x,) = operands
+    return getitem.normal(x, index=((0, x.shape[0], 1), *bound.attributes["index"]))
+
+
 @declare(
     arguments=_getitem_arguments,
+    batched=_getitem_batched,
     shape=lambda x, *, index: indexed_shape(x, index),
     backward=_getitem_backward,
     moves=True,
@@ -332,8 +340,16 @@ def _scatter_slice_shape(x: Shape, *, index: Index, shape: Shape) -> Shape:
     return shape
 
 
+def _scatter_slice_batched(bound: BoundOp, operands: Any, carries: Any) -> Any:
+    (x,) = operands
+    n, attributes = x.shape[0], bound.attributes
+    index = ((0, n, 1), *attributes["index"])
+    return scatter_slice.normal(x, index=index, shape=(n, *attributes["shape"]))
+
+
 @declare(
     arguments=_scatter_slice_arguments,
+    batched=_scatter_slice_batched,
     shape=_scatter_slice_shape,
     backward=lambda g, z, x, *, index, shape: getitem.normal(g, index=index),
     moves=True,

@@ -60,9 +60,13 @@ def power(x: Any, *, exponent: float) -> Any:
 
 def _float_power_gx(g: Any, z: Any, x: Any, exponent: Any) -> Any:
     # Where p = 0 the slope is 0. Only where it would not come out so (1/x or g infinite or NaN) are
-    # g and x replaced: elsewhere the derivative by p of this rule is still needed.
-    safe = equal(where(equal(exponent, 0.0), 0.0 * (g + 1.0 / x), 0.0), 0.0)
-    return where(safe, g, 0.0) * (exponent * float_power(where(safe, x, 1.0), exponent - 1.0))
+    # g and x replaced: elsewhere the derivative by p of this rule is still needed. What becomes of
+    # x does not depend on g, so that the power is computed once for a batch of gradients.
+    flat = equal(exponent, 0.0)
+    known = equal(where(flat, 0.0 * (1.0 / x), 0.0), 0.0)
+    sent = equal(where(flat, 0.0 * g, 0.0), 0.0)
+    slope = exponent * float_power(where(known, x, 1.0), exponent - 1.0)
+    return where(known, where(sent, g, 0.0), 0.0) * slope
 
 
 def _float_power_gp(g: Any, z: Any, x: Any, exponent: Any) -> Any:

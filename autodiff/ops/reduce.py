@@ -15,6 +15,7 @@ from autodiff.array import Shape
 from autodiff.declare import declare, numpy_name
 from autodiff.op import BoundOp, Example, Sample, example
 from autodiff.ops.arguments import Axis, operand, over_axes, over_some, some_axes_of
+from autodiff.ops.batches import along_axis
 from autodiff.ops.elementwise import equal, exp, where
 from autodiff.ops.shape import broadcast_to, reshape
 
@@ -103,6 +104,7 @@ def _mean_identity(e: Any, bound: BoundOp, inputs: Any) -> Any:
 @declare(
     numpy=("numpy.sum",),
     arguments=over_axes,
+    batched=along_axis,
     identity=_sum_identity,
     empty=_empty_reductions(identity=True),
     shape=_reduced,
@@ -121,6 +123,7 @@ def _count(x: Any, axis: tuple[int, ...]) -> int:
 @declare(
     numpy=("numpy.mean",),
     arguments=over_some,
+    batched=along_axis,
     identity=_mean_identity,
     shape=_reduced,
     backward=lambda g, z, x, *, axis, keepdims: _spread(g / float(_count(x, axis)), x, axis),
@@ -143,6 +146,7 @@ def _max_backward(g: Any, z: Any, x: Any, *, axis: tuple[int, ...], keepdims: bo
 @declare(
     numpy=("numpy.max", "numpy.amax"),
     arguments=over_some,
+    batched=along_axis,
     ulps=0.0,
     shape=_reduced,
     backward=_max_backward,
@@ -177,6 +181,7 @@ def _logsumexp_backward(g: Any, z: Any, x: Any, *, axis: tuple[int, ...], keepdi
 
 @declare(
     arguments=over_some,
+    batched=along_axis,
     shape=_reduced,
     backward=_logsumexp_backward,
     reads="z x",
@@ -221,6 +226,7 @@ def _softmax_backward(g: Any, z: Any, x: Any, *, axis: tuple[int, ...]) -> Any:
 
 @declare(
     arguments=_softmax_arguments,
+    batched=along_axis,
     shape=_same,
     backward=_softmax_backward,
     reads="z",
@@ -239,6 +245,7 @@ def _log_softmax_backward(g: Any, z: Any, x: Any, *, axis: tuple[int, ...]) -> A
 
 @declare(
     arguments=_softmax_arguments,
+    batched=along_axis,
     shape=_same,
     backward=_log_softmax_backward,
     reads="z",

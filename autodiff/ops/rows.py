@@ -10,8 +10,12 @@ import numpy as np
 from autodiff.array import Shape, is_operand
 from autodiff.declare import declare
 from autodiff.errors import IndexRangeError, ShapeError
-from autodiff.op import Example, Sample
+from autodiff.op import BoundOp, Example, Sample
 from autodiff.ops.arguments import axis_of, operand, shape_of
+from autodiff.ops.arithmetic import add
+from autodiff.ops.batches import all_batches
+from autodiff.ops.elementwise import greater_equal, where
+from autodiff.ops.shape import transpose
 from autodiff.refusal import refusal
 
 __all__ = ["scatter_rows", "take"]
@@ -85,8 +89,39 @@ def _add_rows(
     table[:, once] += sums.transpose(1, 0, 2)
 
 
+def _moved(x: Any, source: int, target: int) -> Any:
+    """x with one axis moved."""
+    order = [i for i in range(len(x.shape)) if i != source]
+    order.insert(target, source)
+    return transpose(x, order)
+
+
+def _rows_of_all(rows: Any, n: int, n_rows: int) -> Any:
+    """Row numbers of each element of a batch, as those of all its rows one after the other.
+
+    A row that does not exist is no number, so that it is refused, and not taken from a neighbour.
+    """
+    first = np.arange(0.0, n * n_rows, n_rows).reshape(n, *[1] * (len(rows.shape) - 1))
+    known = where(greater_equal(rows, 0.0), rows, add(rows, float(n_rows)))
+    within = where(greater_equal(known, 0.0), greater_equal(n_rows - 1.0, known), 0.0)
+    return where(within, add(known, first), math.nan)
+
+
+def _take_batched(bound: BoundOp, operands: Any, carries: Any) -> Any:
+    x, rows = operands
+    axis, span = bound.attributes.get("axis", 0), bound.attributes.get("span", 1)
+    if not carries[1]:
+        return take.normal(x, rows, **axes_of_rows(axis + 1, span))
+    if carries[0]:
+        n_rows = math.prod(x.shape[axis + 1 : axis + 1 + span])
+        rows = _rows_of_all(rows, len(x), n_rows)
+        x, span = _moved(x, 0, axis), span + 1
+    return _moved(take.normal(x, rows, **axes_of_rows(axis, span)), axis, 0)
+
+
 @declare(
     arguments=_take_arguments,
+    batched=_take_batched,
     shape=_take_shape,
     backward=(_take_backward, None),
     reads="rows",
@@ -146,8 +181,21 @@ def _scatter_rows_backward(
     return take.normal(g, rows, **axes_of_rows(axis, len(_sizes(n_rows))))
 
 
+def _scatter_rows_batched(bound: BoundOp, operands: Any, carries: Any) -> Any:
+    x, rows = operands
+    n_rows, axis = bound.attributes["n_rows"], bound.attributes.get("axis", 0)
+    if not carries[1]:
+        return scatter_rows.normal(x, rows, n_rows=n_rows, axis=axis + 1)
+    x, rows = all_batches(operands, carries)
+    sizes = _sizes(n_rows)
+    rows = _rows_of_all(rows, len(x), math.prod(sizes))
+    added = _scattered(_moved(x, 0, axis), rows, (len(x), *sizes), axis)
+    return _moved(added, axis, 0)
+
+
 @declare(
     arguments=_scatter_rows_arguments,
+    batched=_scatter_rows_batched,
     shape=_scatter_rows_shape,
     backward=(_scatter_rows_backward, None),
     reads="rows",

@@ -51,8 +51,14 @@ def _reshape_identity(e: Any, bound: BoundOp, inputs: Any) -> Any:
     return e.reshape(x.inputs[0], bound.attributes["shape"]) if x.op == bound.name else None
 
 
+def _reshape_batched(bound: BoundOp, operands: Any, carries: Any) -> Any:
+    (x,) = operands
+    return reshape.normal(x, shape=(x.shape[0], *bound.attributes["shape"]))
+
+
 @declare(
     numpy=("numpy.reshape",),
+    batched=_reshape_batched,
     arguments=_reshape_arguments,
     shape=lambda x, *, shape: shape,
     backward=_reshape_backward,
@@ -135,8 +141,13 @@ def _transpose_identity(e: Any, bound: BoundOp, inputs: Any) -> Any:
     return None
 
 
+def _transpose_batched(bound: BoundOp, operands: Any, carries: Any) -> Any:
+    return transpose.normal(*operands, axes=(0, *[a + 1 for a in bound.attributes["axes"]]))
+
+
 @declare(
     numpy=("numpy.transpose",),
+    batched=_transpose_batched,
     arguments=_transpose_arguments,
     shape=lambda x, *, axes: tuple(x[a] for a in axes),
     backward=_transpose_backward,
@@ -182,8 +193,17 @@ def _broadcast_to_backward(g: Any, z: Any, x: Any, *, shape: Shape) -> Any:
     return g  # of shape `shape`; summed to x's by the caller
 
 
+def _broadcast_to_batched(bound: BoundOp, operands: Any, carries: Any) -> Any:
+    (x,), shape = operands, bound.attributes["shape"]
+    n, *sizes = x.shape
+    if len(shape) > len(sizes):
+        x = reshape.normal(x, shape=(n, *[1] * (len(shape) - len(sizes)), *sizes))
+    return broadcast_to.normal(x, shape=(n, *shape))
+
+
 @declare(
     numpy=("numpy.broadcast_to",),
+    batched=_broadcast_to_batched,
     arguments=_broadcast_to_arguments,
     shape=lambda x, *, shape: shape,
     backward=_broadcast_to_backward,

@@ -2,52 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import struct
-import sys
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
+from example_files import EXAMPLES, NAMES, example, png_size
 
 from autodiff import data
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
-NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
-
-
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The folder of examples on the path; the modules forgotten afterwards."""
-    monkeypatch.syspath_prepend(str(EXAMPLES))
-    monkeypatch.delenv("MNIST", raising=False)
-    before = set(sys.modules)
-    yield
-    for name in set(sys.modules) - before:
-        if name in NAMES:
-            del sys.modules[name]
-
-
-def example(name: str) -> ModuleType:
-    return importlib.import_module(name)
-
-
-def png_size(path: Path) -> tuple[int, int]:
-    """Width and height of a complete PNG file with more than one colour."""
-    content = path.read_bytes()
-    assert content.startswith(b"\x89PNG\r\n\x1a\n")
-    assert content.endswith(b"IEND\xaeB`\x82")
-    start = content.index(b"IDAT") + 4
-    (length,) = struct.unpack(">I", content[start - 8 : start - 4])
-    pixels = zlib.decompressobj().decompress(content[start : start + length])
-    assert len(set(pixels)) > 16
-    width, height = struct.unpack(">2I", content[16:24])
-    return width, height
-
 
 # ---- they run -------------------------------------------------------------------------
 

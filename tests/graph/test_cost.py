@@ -61,9 +61,7 @@ def calls(work: Callable[[], Any], c_calls: bool = False) -> int:
     return number
 
 
-@pytest.mark.parametrize(
-    ("build", "most"), [(unary, 6), (binary, 8), (literals, 9), (slices, 15)], ids=lambda x: str(x)
-)
+@pytest.mark.parametrize(("build", "most"), [(unary, 6), (binary, 8), (literals, 9), (slices, 15)])
 def test_python_calls_for_a_node(build: Callable[[Node], Node], most: int) -> None:
     x = Tensor([0.5, 0.25])
     once = 250  # for a pass, whatever its length

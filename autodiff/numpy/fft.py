@@ -1,0 +1,10 @@
+"""numpy.fft: its functions give complex numbers, and refuse nodes by name.
+
+What takes nodes, and which arguments, is in docs/numpy.md; the rest is passed through.
+"""
+
+from __future__ import annotations
+
+from autodiff.namespace import fill
+
+__all__, __getattr__, __dir__ = fill(globals(), "numpy.fft")

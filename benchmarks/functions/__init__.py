@@ -1,0 +1,1 @@
+"""Functions of parameters, as statisticians write them: value, gradient, Hessian, Jacobian."""
