@@ -22,6 +22,7 @@ from autodiff.array import Shape
 from autodiff.errors import DTypeError, GradientError, ShapeError
 from autodiff.methods import Methods
 from autodiff.ops.arguments import brief, several
+from autodiff.ops.updates import At
 from autodiff.protocols import Protocols
 from autodiff.refusal import refusal
 
@@ -104,6 +105,11 @@ class Operators(Methods, Protocols):
     # ---- shape ------------------------------------------------------------------------
 
     __getitem__ = ops.getitem
+
+    @property
+    def at(self) -> At:
+        """``x.at[index].set(v)`` is x with v in the place of x[index]; also add, multiply, ..."""
+        return At(self)
 
     def __len__(self) -> int:
         if not self.shape:

@@ -26,6 +26,7 @@ READS: dict[str, list[Any]] = {
     "every other": [np.s_[:, ::2], np.s_[:, 1::2], np.s_[0]],
     "backwards": [np.s_[::-1, 0], np.s_[:, 1], np.s_[:, 2]],
     "new axes": [np.s_[None, :, 0], np.s_[:, None, 1], np.s_[..., 2:, None]],
+    "nothing at all": [np.s_[:, 3:3], np.s_[4:], np.s_[:, :0]],
     "nothing": [np.s_[:, 3:3], np.s_[:, 1], np.s_[:, 2]],
     "whole": [np.s_[:, 0], np.s_[...], np.s_[:, 1], np.s_[:, 2]],
 }

@@ -48,11 +48,17 @@ def assemble(program: Program) -> Program:
         found = [_level(emitter, root.shape, level) for level in levels]
         summands = [value for level in found for value in level]
         if len(summands) < len(terms):
-            total = summands[0]
-            for value in summands[1:]:
-                total = emitter.apply("add", total, value)
-            new[root] = total
+            new[root] = _added(emitter, root.shape, summands)
     return substitute(program, new)
+
+
+def _added(e: Emitter, shape: Shape, summands: Sequence[Value]) -> Value:
+    if not summands:  # slices of nothing
+        return e.apply("broadcast_to", e.constant(0.0), shape=shape)
+    total = summands[0]
+    for value in summands[1:]:
+        total = e.apply("add", total, value)
+    return total
 
 
 class _Sums:
