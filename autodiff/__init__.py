@@ -40,10 +40,12 @@ from autodiff.transform import __all__ as _transforms
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from autodiff import autograd as autograd
     from autodiff import check as check
     from autodiff import data as data
     from autodiff import draw as draw
     from autodiff import errors as errors
+    from autodiff import extend as extend
     from autodiff import fold as fold
     from autodiff import nn as nn
     from autodiff import numpy as numpy
@@ -77,8 +79,8 @@ __all__ = [
     *_transforms,
 ]
 
-_PUBLIC = ("data", "draw", "fold", "nn", "optim", "save")
-_NAMESPACES = ("numpy", "scipy")
+_PUBLIC = ("data", "draw", "extend", "fold", "nn", "optim", "save")
+_NAMESPACES = ("autograd", "numpy", "scipy")
 _LATE = (
     *_PUBLIC, *_NAMESPACES, "clipping", "files", "hyperparameter", "namespace", "solvers", "zipped"
 )  # fmt: skip

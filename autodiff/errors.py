@@ -8,6 +8,8 @@ the node and the line of the user's code that built it, and says what to do.
 
 from __future__ import annotations
 
+import numpy as np
+
 __all__ = [
     "AnomalyError",
     "AutodiffError",
@@ -19,6 +21,7 @@ __all__ = [
     "GradientError",
     "IncompleteGradientError",
     "IndexRangeError",
+    "MatrixError",
     "RecordingError",
     "SaveError",
     "ShapeError",
@@ -42,6 +45,16 @@ class DTypeError(AutodiffError, TypeError):
 
 class IndexRangeError(AutodiffError, IndexError):
     """An index lies outside the axis, or is not an integer."""
+
+
+class MatrixError(AutodiffError, np.linalg.LinAlgError):
+    """A matrix is not positive definite, or singular; found when it is computed.
+
+    place : which matrix of a stack, counted row by row, and which of its leading minors, pivots or
+        diagonal elements is to blame, from 1.
+    """
+
+    place: tuple[int, int] = (0, 0)
 
 
 class UnassignedError(AutodiffError, ValueError):

@@ -29,7 +29,7 @@ def fill(module: dict[str, Any], theirs: str) -> tuple[list[str], Any, Any]:
     Returns ``__all__``, ``__getattr__`` and ``__dir__``, which are to be assigned in it. Names are
     found when they are first asked for, and then kept in the module.
     """
-    original = importlib.import_module(theirs)
+    original = _original(theirs)
     here = module["__name__"]
 
     def find(name: str) -> Any:
@@ -54,13 +54,22 @@ def fill(module: dict[str, Any], theirs: str) -> tuple[list[str], Any, Any]:
     return public, find, names
 
 
+def _original(name: str) -> Any:
+    """NumPy's module, or an object in it."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        room, _, last = name.rpartition(".")
+        return getattr(importlib.import_module(room), last)
+
+
 def _served_in(room: str) -> set[str]:
     """What there is in a module because nodes are served there."""
     start = f"{room}."
     return {n.removeprefix(start).partition(".")[0] for n in NAMES if n.startswith(start)}
 
 
-def _found(original: types.ModuleType, theirs: str, here: str, name: str) -> Any:
+def _found(original: Any, theirs: str, here: str, name: str) -> Any:
     """What a namespace has under a name; AttributeError."""
     dotted = f"{theirs}.{name}"
     if dotted in NAMES:

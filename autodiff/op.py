@@ -64,7 +64,9 @@ class Sample:
     """How to draw one input of an example.
 
     kind : "real" (uniform), "integer", "boolean", or "distinct" (values at least 0.1
-        apart and away from 0, for ops that are not differentiable everywhere).
+        apart and away from 0, for ops that are not differentiable everywhere). Of matrices, the
+        last two axes: "regular" (singular values about 1, 2, 3, ...), "definite" (symmetric, and
+        these are the eigenvalues), and "lower" (the lower triangle of such a one).
     """
 
     shape: Shape
@@ -80,10 +82,26 @@ class Sample:
             return random.integers(int(self.low), int(self.high), self.shape).astype(np.float64)
         if self.kind == "boolean":
             return random.integers(0, 2, self.shape).astype(np.float64)
+        if self.kind in ("regular", "definite", "lower"):
+            return self._draw_matrices(random)
         size = int(np.prod(self.shape, dtype=np.intp))
         ladder = 0.15 + 0.2 * np.arange(size) + random.uniform(-0.04, 0.04, size)
         ladder *= random.choice([-1.0, 1.0], size)
         return random.permutation(ladder).reshape(self.shape)
+
+    def _draw_matrices(self, random: np.random.Generator) -> Array:
+        """A stack of matrices that are far from singular."""
+        *stack, m, n = self.shape
+        k = min(m, n)
+        sizes = np.arange(1.0, k + 1.0) + random.uniform(-0.2, 0.2, (*stack, 1, k))
+        left = np.linalg.qr(random.normal(size=(*stack, m, m)))[0][..., :k]
+        right = left
+        if self.kind == "regular":
+            right = np.linalg.qr(random.normal(size=(*stack, n, n)))[0][..., :k]
+        z: Array = (left * sizes) @ np.swapaxes(right, -1, -2)
+        if self.kind == "definite":
+            z = 0.5 * (z + np.swapaxes(z, -1, -2))
+        return np.tril(z) if self.kind == "lower" else z
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from autodiff.array import Shape
 from autodiff.errors import DTypeError, GradientError, ShapeError
 from autodiff.methods import Methods
 from autodiff.ops.arguments import brief, several
+from autodiff.ops.rounding import quotient_and_remainder, rounded
 from autodiff.ops.updates import At
 from autodiff.protocols import Protocols
 from autodiff.refusal import refusal
@@ -75,6 +76,24 @@ class Operators(Methods, Protocols):
 
     def __rpow__(self, base: Any) -> Any:
         return ops.power(base, self)
+
+    __mod__ = ops.remainder
+
+    def __rmod__(self, other: Any) -> Any:
+        return ops.remainder(other, self)
+
+    __floordiv__ = ops.floor_divide
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return ops.floor_divide(other, self)
+
+    __divmod__ = quotient_and_remainder
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return quotient_and_remainder(other, self)
+
+    def __round__(self, ndigits: Any = None) -> Any:
+        return rounded(self, 0 if ndigits is None else ndigits)
 
     # ---- comparisons: nodes of 1.0 and 0.0 --------------------------------------------
     # `==` compares elements, but nodes are keys of dictionaries by identity: a set finds a node

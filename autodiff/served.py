@@ -125,7 +125,13 @@ def _same(value: Any, neutral: Any) -> bool:
 _OF_UFUNCS = ("out", "where", "casting", "order", "dtype", "subok", "signature")
 _SEQUENCES = frozenset({"arrays", "tup", "choicelist", "condlist", "funclist", "choices"})
 """Parameters of NumPy's that take several operands, which are not to become one array."""
-_NESTED = frozenset({("numpy.array", "object"), ("numpy.block", "arrays")})
+_NESTED = frozenset(
+    {
+        ("numpy.array", "object"),
+        ("numpy.block", "arrays"),
+        ("scipy.linalg.cho_solve", "c_and_lower"),
+    }
+)
 """And which take lists of lists, that mean something as they are."""
 _WITHOUT_EFFECT = frozenset({"overwrite_a", "overwrite_b", "overwrite_x", "check_finite"})
 """Nothing is ever overwritten, and numbers that are not finite are computed with."""

@@ -60,6 +60,17 @@ def powers(random: np.random.Generator, n: int) -> list[np.ndarray]:
     return [x, random.uniform(-1.0, 1.0, n) * np.minimum(most, 1e6)]
 
 
+def pairs(first: Draw, second: Draw) -> Draw:
+    """Two operands, each in its own way."""
+    return lambda random, n: [*first(random, n), *second(random, n)]
+
+
+def near_each_other(random: np.random.Generator, n: int) -> list[np.ndarray]:
+    """Positive operands that differ by some units, or by less."""
+    x = random.uniform(0.0, 50.0, n)
+    return [x, np.abs(x + random.normal(size=n) * 10.0 ** random.integers(-16, 2, n))]
+
+
 @dataclass(frozen=True)
 class Claim:
     """What is said of one function.
@@ -78,6 +89,13 @@ class Claim:
 
 NEAR = 32768.0  # AD_NEAR: up to there sin and cos are our own
 USUAL: tuple[Draw, ...] = (uniform(-1, 1), uniform(-10, 10), uniform(-746, 710), all_sizes())
+PAIRS: tuple[Draw, ...] = (
+    pairs(uniform(-10, 10), uniform(-10, 10)),
+    pairs(uniform(-1, 1), all_sizes(-4, 4)),
+    pairs(all_sizes(), all_sizes()),
+)
+# Where all operands are positive: else the sum may cancel, and is as exact as its terms are.
+SUMS: tuple[Draw, ...] = (near_each_other, pairs(all_sizes(signs=False), all_sizes(signs=False)))
 # Where errors are largest, besides the usual places, and what was the worst once.
 HARD: dict[str, tuple[tuple[Draw, ...], tuple[float, ...]]] = {
     "exp": ((all_sizes(-1074, 9),), (-261.65093368552874,)),
@@ -91,6 +109,23 @@ HARD: dict[str, tuple[tuple[Draw, ...], tuple[float, ...]]] = {
     "cos": ((uniform(-NEAR, NEAR), all_sizes(-1074, 14), near_zeros), ()),
     "sqrt": ((all_sizes(signs=False),), ()),
     "float_power": ((powers,), ()),
+    "tan": ((uniform(-NEAR, NEAR), all_sizes(-1074, 14), near_zeros), ()),
+    "arctan": ((uniform(0.3, 3), uniform(0.4, 0.5)), ()),
+    "arcsin": ((uniform(0.4, 0.6),), ()),
+    "arccos": ((uniform(0.4, 1),), ()),
+    "arctan2": (PAIRS, ()),
+    "hypot": (PAIRS, ()),
+    "sinh": ((uniform(0.5, 3),), ()),
+    "cosh": ((uniform(0.5, 3),), ()),
+    "arccosh": ((uniform(1, 1.1), uniform(1, 4)), ()),
+    "arctanh": ((uniform(0.05, 0.6),), ()),
+    "sinc": ((uniform(-3, 3),), ()),
+    "exp2": ((uniform(-2, 2), uniform(-1080, 1025)), ()),
+    "log2": ((uniform(0.5, 2), uniform(0.99, 1.01)), ()),
+    "log10": ((uniform(0.5, 2), uniform(0.99, 1.01), uniform(1, 1000)), ()),
+    "cbrt": ((uniform(0.3, 3),), ()),
+    "logaddexp": (SUMS, ()),
+    "logaddexp2": (SUMS, ()),
 }
 
 

@@ -80,7 +80,7 @@ cdef int fill_makers() except -1:
     cdef int row = 0
     while usable[0].elementwise[row].name != NULL:
         name = usable[0].elementwise[row].name.decode()
-        if not name.startswith("_"):  # those are of programs only
+        if name not in ("_multiply_add", "_multiply_subtract"):  # those are of programs only
             MAKERS[name] = lambda attributes, row=row: Elementwise(row, attributes)
         row += 1
     for name, kind in REDUCTIONS.items():

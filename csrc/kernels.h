@@ -52,6 +52,18 @@ typedef struct {
     ptrdiff_t rows, cols;
 } ad_cut;
 
+/* Of one matrix each, row-major; see factor.inc. `work`, `u`: room that the caller has. */
+typedef struct {
+    /* 0, or the order of the leading minor that is not positive. */
+    ptrdiff_t (*cholesky)(ptrdiff_t n, const double *a, double *z, double *u);
+    void (*cholesky_gradient)(ptrdiff_t n, const double *g, const double *l, double *z,
+                              double *work);
+    void (*triangular)(ptrdiff_t n, ptrdiff_t k, const double *a, ptrdiff_t lda, int lower,
+                       int turned, int unit, double *z, ptrdiff_t ld);
+    void (*lu)(ptrdiff_t n, const double *a, double *z);
+    void (*lu_solve)(ptrdiff_t n, ptrdiff_t k, const double *f, int turned, double *z);
+} ad_factor;
+
 typedef struct {
     const char *isa;
     const ad_elementwise *elementwise; /* ends at a name NULL */
@@ -72,6 +84,7 @@ typedef struct {
     /* What gemm does for these sizes, without the choice. */
     ad_gemm (*gemm_of)(int ta, int tb, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, ptrdiff_t lda,
                        double beta, ptrdiff_t ldc, ad_cut *cut);
+    const ad_factor *factor;
     double blas_from; /* multiplications from which BLAS is faster than gemm */
 } ad_kernels;
 

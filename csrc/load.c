@@ -1,6 +1,7 @@
 /* Reads the words of a program; see load.h. Kinds of instructions read their own fields. */
 #include "load.h"
 
+#include "lapack.h"
 #include "loops.h"
 #include "reader.h"
 
@@ -8,6 +9,7 @@
 #include <string.h>
 
 ad_choose_gemm ad_blas_gemm = NULL;
+ad_lapack_seeker ad_seek_lapack = NULL;
 
 static ad_kind *all_kinds = NULL;
 

@@ -24,6 +24,7 @@ __all__ = [
     "of_each",
     "over",
     "parts",
+    "slack",
     "variants",
 ]
 
@@ -89,6 +90,11 @@ def of_each(change: Callable[[Any], Any], value: Any) -> Any:
 def is_exact(op: Op) -> bool:
     """Whether all back ends give the same bits."""
     return op.ulps <= 0.5
+
+
+def slack(op: Op) -> float:
+    """What back ends may differ by where results cancel, of numbers about 1."""
+    return 1e-14 if op.name in ("logaddexp", "logaddexp2", "sinc") else 0.0
 
 
 def apart(op: Op) -> float:

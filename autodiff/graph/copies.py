@@ -99,6 +99,7 @@ def stand_in_for(node: State, inputs: Sequence[State], home: Any) -> State:
     twin = type(node).__new__(type(node))
     twin.build(node.op, tuple(inputs), node.shape, node.needed, home, node.built_by, node.built_at)
     twin.needs_gradient = node.needs_gradient
+    twin.serial = node.serial  # it is as old as the node that it stands for
     twin.given_name = node.name
     if node.announced is not None:
         twin.announced = dict.fromkeys(node.announced, -1)

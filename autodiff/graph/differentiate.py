@@ -17,12 +17,12 @@ from autodiff.graph.observer import current_observer, here
 from autodiff.graph.order import reached
 from autodiff.graph.several import together
 from autodiff.graph.walk import walk_back
-from autodiff.op import OPS, OUTPUT_OF
+from autodiff.op import OPS, OUTPUT_OF, Op
 from autodiff.ops.arguments import listed, operand
 from autodiff.ops.rules import input_gradients
 from autodiff.refusal import refusal
 
-__all__ = ["gradient_nodes", "gradient_values", "gradients", "is_own"]
+__all__ = ["depends_on_older", "gradient_nodes", "gradient_values", "gradients"]
 
 
 @overload
@@ -124,29 +124,67 @@ def gradient_nodes(
         sent = input_gradients(op, gradient, value, node.inputs, needed)
         if op.op is OUTPUT_OF:
             return sent
-        return [None if g is None else lift(g) for g in sent]
+        return [g if g is None else _as_node(g, node, gradient) for g in sent]
 
     walk_back([x for x in order if x in leading], seeds, gradients_of, _sum)
     return [(x, seeds.get(x) if x in leading else None) for x in xs]
 
 
+def _as_node(found: Any, node: Node, gradient: Any) -> Node:
+    """What the rule of `node` gave, as a node; if it is numbers, one that refuses gradients."""
+    made = lift(found)
+    if isinstance(found, Node):
+        return made
+    come = gradient if type(gradient) is tuple else (gradient,)
+    sources = [x for x in (*come, *node.inputs) if x is not None and x.needs_gradient]
+    if not sources or (type(found) is np.ndarray and not found.any()):
+        return made
+    assert node.op is not None
+    return Node(_OF_NUMBERS.bind(rule=node.op.name), [made, *sources])
+
+
+def _refuse(g: Any, z: Any, *values: Any, needed: Sequence[bool], rule: str) -> Any:
+    raise GradientError(
+        f"the backward rule of {rule!r} gave numbers, not nodes, and so its gradient cannot be "
+        "differentiated again; write the rule with operators and functions of autodiff"
+    )
+
+
+_OF_NUMBERS = Op(
+    name="numbers_of_rule",
+    inputs=("values",),
+    attributes=("rule",),
+    shape=lambda *shapes, rule: shapes[0],
+    forward=lambda *values, rule: values[0],
+    backward=(_refuse,),
+    reads=frozenset(),
+    elementwise=False,
+    variadic=True,
+    examples=(),
+    formula="z = the first value; it depends on the others, nobody knows how.",
+)
+"""What a rule that works with numbers gives, when it is given nodes. It is in no table."""
+
+
 def gradient_values(
-    seeds: dict[Node, Any], xs: Sequence[Node], backend: Any = None
+    seeds: dict[Node, Any], xs: Sequence[Node], since: int, prepare: Callable[[Node], Any]
 ) -> list[Any] | None:
     """d sum(seed · y) / dx as arrays, or as recorded values in a recording; nodes learn nothing.
 
-    The values of all y must be computed. None instead of a list: some y depends on a node that
-    needs a gradient and is no x, so that the gradient is a function of that, too. Within the list
-    None: no y depends on that x.
+    None instead of a list: some y depends on an older node that needs a gradient, so that the
+    gradient is a function of that, too. Within the list None: no y depends on that x.
 
+    since : the number of the first node that is no older; every x is none.
     seeds : for each y an array of its shape, which may be written; the dictionary is used up.
+    prepare : sees to it that a y and all below it are computed.
     """
     order, _ = reached(tuple(seeds))
-    ends = [x for x in order if True not in x.needed]
-    if not set(xs).issuperset(ends):
+    if _begins_before(order, since):
         return None
+    for y in seeds:
+        prepare(y)
     observer = current_observer()
-    run_by = executor(backend, observer)
+    run_by = executor(None, observer)
     run, plus = run_by.forward, OPS["add"].bind()
 
     def add(x: Any, y: Any) -> Any:
@@ -157,11 +195,14 @@ def gradient_values(
     return [seeds.get(x) for x in xs]
 
 
-def is_own(y: Node, xs: Sequence[Node]) -> bool:
-    """Whether y depends on no node that needs a gradient but those among `xs`."""
-    order, _ = reached((y,))
-    known = set(xs)
-    return not y.needs_gradient or all(True in x.needed or x in known for x in order)
+def depends_on_older(y: Node, since: int) -> bool:
+    """Whether y depends on a node that needs a gradient, and is older than node number `since`."""
+    return y.needs_gradient and _begins_before(reached((y,))[0], since)
+
+
+def _begins_before(order: Sequence[Node], since: int) -> bool:
+    """Whether one of the nodes that gradients end at is older than node number `since`."""
+    return any(x.serial < since for x in order if True not in x.needed)
 
 
 def _leading(order: Sequence[Node], xs: Sequence[Node]) -> set[Node]:

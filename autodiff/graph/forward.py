@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Any
 
 from autodiff.backend import Backend, get_backend
-from autodiff.errors import IndexRangeError, StaleValueError, UnassignedError
+from autodiff.errors import IndexRangeError, MatrixError, StaleValueError, UnassignedError
 from autodiff.graph import clock
 from autodiff.graph.clock import settle, ticks
 from autodiff.graph.observer import Observer, current_observer
@@ -58,8 +58,8 @@ def forward(root: State, backend: str | Backend | None = None) -> None:
                     values = (x.stored,) if n == 1 else values_of(inputs)
                 try:
                     value = run(node.op, values)  # type: ignore[arg-type]
-                except IndexRangeError as error:  # found only now: rows by number
-                    raise IndexRangeError(f"{error} ({node.describe()})") from None
+                except (IndexRangeError, MatrixError) as error:  # found only now, by the numbers
+                    raise type(error)(f"{error} ({node.describe()})") from None
                 if observer is not None:
                     observer.forward(node, value)
                 # The tick last: if Ctrl-C comes between, the node is computed again.
@@ -116,7 +116,7 @@ def _unassigned(tensor: State) -> UnassignedError:
     return UnassignedError(f"{tensor.describe()} was never assigned a value; call assign()")
 
 
-def require_fresh(root: State, backend: str | Backend | None) -> None:
+def require_fresh(root: State, backend: str | Backend | None = None) -> None:
     """See to it that `root` and all below it have values of the present tensors."""
     settle()
     epoch = clock.epoch

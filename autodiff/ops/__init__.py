@@ -2,6 +2,7 @@
 
 arithmetic, powers : sums, products, powers, element by element
 elementwise : functions of one variable, choices, comparisons
+trigonometric, logarithms, rounding, logical, bounds : more of these
 linear : matrix products
 reduce : sums, means, maxima, the softmax family
 shape : reshape, transpose, broadcast
@@ -20,9 +21,11 @@ from __future__ import annotations
 
 from autodiff.ops import arrange as _arrange  # noqa: F401
 from autodiff.ops import as_numpy as _as_numpy  # noqa: F401
+from autodiff.ops import bounds as _bounds  # noqa: F401
 from autodiff.ops import choosing as _choosing  # noqa: F401
 from autodiff.ops import creation as _creation  # noqa: F401
 from autodiff.ops import joins as _joins  # noqa: F401
+from autodiff.ops import linalg as _linalg  # noqa: F401
 from autodiff.ops import masks as _masks  # noqa: F401
 from autodiff.ops import orders as _orders  # noqa: F401
 from autodiff.ops import pad as _pad  # noqa: F401
@@ -36,18 +39,26 @@ from autodiff.ops.elementwise import *  # noqa: F403
 from autodiff.ops.elementwise import __all__ as _elementwise
 from autodiff.ops.linear import *  # noqa: F403
 from autodiff.ops.linear import __all__ as _linear
+from autodiff.ops.logarithms import *  # noqa: F403
+from autodiff.ops.logarithms import __all__ as _logarithms
+from autodiff.ops.logical import *  # noqa: F403
+from autodiff.ops.logical import __all__ as _logical
 from autodiff.ops.parts import *  # noqa: F403
 from autodiff.ops.parts import __all__ as _parts
 from autodiff.ops.powers import *  # noqa: F403
 from autodiff.ops.powers import __all__ as _powers
 from autodiff.ops.reduce import *  # noqa: F403
 from autodiff.ops.reduce import __all__ as _reduce
+from autodiff.ops.rounding import *  # noqa: F403
+from autodiff.ops.rounding import __all__ as _rounding
 from autodiff.ops.rows import *  # noqa: F403
 from autodiff.ops.rows import __all__ as _rows
 from autodiff.ops.shape import *  # noqa: F403
 from autodiff.ops.shape import __all__ as _shape
 from autodiff.ops.sorting import *  # noqa: F403
 from autodiff.ops.sorting import __all__ as _sorting
+from autodiff.ops.trigonometric import *  # noqa: F403
+from autodiff.ops.trigonometric import __all__ as _trigonometric
 from autodiff.ops.updates import *  # noqa: F403
 from autodiff.ops.updates import __all__ as _updates
 
@@ -64,5 +75,9 @@ __all__ = sorted(
         *_shape,
         *_sorting,
         *_updates,
+        *_logarithms,
+        *_logical,
+        *_rounding,
+        *_trigonometric,
     }
 )

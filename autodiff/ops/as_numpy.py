@@ -7,14 +7,15 @@ what one of NumPy's means, say so where they are declared.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from autodiff.declare import numpy_name
-from autodiff.ops.arguments import axes_of
+from autodiff.ops.arguments import axes_of, axis_of
 from autodiff.ops.arithmetic import divide
-from autodiff.ops.elementwise import greater, greater_equal, where
-from autodiff.ops.parts import concat, split
-from autodiff.ops.shape import reshape
+from autodiff.ops.elementwise import where
+from autodiff.ops.parts import concat, split, stack
+from autodiff.ops.shape import reshape, transpose
 from autodiff.refusal import without_op
 
 __all__: list[str] = []
@@ -28,16 +29,6 @@ def _positive(x: Any) -> Any:
 @numpy_name("numpy.reciprocal")
 def _reciprocal(x: Any) -> Any:
     return divide(1.0, x)
-
-
-@numpy_name("numpy.less")
-def _less(x: Any, y: Any) -> Any:
-    return greater(y, x)
-
-
-@numpy_name("numpy.less_equal")
-def _less_equal(x: Any, y: Any) -> Any:
-    return greater_equal(y, x)
 
 
 @numpy_name("numpy.where")
@@ -80,3 +71,21 @@ def _ndim(a: Any) -> int:
 @numpy_name("numpy.size")
 def _size(a: Any, axis: Any = None) -> int:
     return math.prod(a.shape[i] for i in axes_of("np.size", a, axis))
+
+
+# ---- with functions of the user's -------------------------------------------------------
+
+
+@numpy_name("numpy.apply_along_axis")
+def _apply_along_axis(
+    func1d: Callable[..., Any], axis: Any, arr: Any, *args: Any, **kwargs: Any
+) -> Any:
+    at = axis_of("apply_along_axis", arr, axis)
+    others = [i for i in range(len(arr.shape)) if i != at]
+    rows = reshape(transpose(arr, [*others, at]), (-1, arr.shape[at]))
+    results = stack([func1d(rows[i], *args, **kwargs) for i in range(rows.shape[0])], 0)
+    own = len(results.shape) - 1
+    z = reshape(results, (*[arr.shape[i] for i in others], *results.shape[1:]))
+    n = len(others)
+    order = [*range(at), *range(n, n + own), *range(at, n)]
+    return transpose(z, order) if order else z

@@ -87,13 +87,16 @@ def over_stacks(*cores: int, broadcast: bool = True) -> BatchedRule:
 
 def one_by_one(bound: BoundOp, operands: Sequence[Any], carries: Sequence[bool]) -> Any:
     """The op on each element, and the results side by side."""
+    n = size_of_batch(operands, carries)
+    if n == 0:
+        return _of_none(bound, operands, carries)
     found = [
         apply(
             bound.op,
             [x[i] if c else x for x, c in zip(operands, carries, strict=True)],
             bound.attributes,
         )
-        for i in range(size_of_batch(operands, carries))
+        for i in range(n)
     ]
     if bound.op.several:
         return tuple([_side_by_side(parts) for parts in zip(*found, strict=True)])
@@ -114,6 +117,16 @@ def all_batches(operands: Sequence[Any], carries: Sequence[bool]) -> list[Any]:
 def widened(x: Any, n_axes: int) -> Any:
     """`x` with so many axes of size 1 behind the first."""
     return x.reshape((x.shape[0], *(1,) * n_axes, *x.shape[1:]))
+
+
+def _of_none(bound: BoundOp, operands: Sequence[Any], carries: Sequence[bool]) -> Any:
+    """The results for a batch without elements: such as a part of an operand, in other shapes."""
+    empty = next(x for x, c in zip(operands, carries, strict=True) if c)
+    shapes = [x.shape[1:] if c else x.shape for x, c in zip(operands, carries, strict=True)]
+    shape = bound.shape(*shapes)
+    if bound.op.several:
+        return tuple([empty.reshape((0, *s)) for s in shape])
+    return empty.reshape((0, *shape))
 
 
 def _side_by_side(parts: Sequence[Any]) -> Any:

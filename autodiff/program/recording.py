@@ -160,7 +160,8 @@ class Recording:
             _note(error.__cause__, f"{_called(code, number)}, called back by {where}{node}")
             return error.__cause__
         reason: AutodiffError = instruction.error(error.numbers)  # type: ignore[attr-defined]
-        return _caused_by(error, type(reason)(f"{instruction.name}: {where}: {reason}{node}"))
+        line = _line(code, number)
+        return _caused_by(error, type(reason)(f"{instruction.name}: {where}: {reason}{node}{line}"))
 
     def results(self, flat: Sequence[Any]) -> Any:
         """The results as the step returns them."""
@@ -180,13 +181,19 @@ def _note(error: BaseException, text: str) -> None:
         error.add_note(text)
 
 
+def _line(code: Code, number: int) -> str:
+    """The user's line that an instruction comes from, if that is known."""
+    (source,) = code.meanings[number].sources
+    where = None if source is None else source.outputs[0].where
+    return "" if where is None else f", of {where[0]}:{where[1]}"
+
+
 def _called(code: Code, number: int) -> str:
     """Which rule an instruction calls, and the line that it comes from."""
     (source,) = code.meanings[number].sources
     assert source is not None
     name = getattr(source.op.op, "rule_name", source.op.name)
-    where = source.outputs[0].where
-    return f"in {name}" + ("" if where is None else f", of {where[0]}:{where[1]}")
+    return f"in {name}{_line(code, number)}"
 
 
 def _is_plain(structure: Structure) -> bool:

@@ -8,18 +8,24 @@ differentiated again. So transforms nest, and they compile, as in ``compile(hess
 gradient : grad, value_and_grad, elementwise_grad, vjp
 tangent : jvp, products with Hessians
 jacobian : jacobian, hessian
+mapping : vmap
+flattening : flatten, and back
+lanes : values of a batch, computed as they come
 batching : a graph computed for a whole batch, by the batch rules of its ops
 argument : what a function is called with, and what comes back
 """
 
 from __future__ import annotations
 
+from autodiff.transform.flattening import flatten
 from autodiff.transform.gradient import elementwise_grad, grad, make_vjp, value_and_grad, vjp
 from autodiff.transform.jacobian import hessian, jacobian
+from autodiff.transform.mapping import vmap
 from autodiff.transform.tangent import hvp, jvp, make_hvp, make_jvp
 
 __all__ = [
     "elementwise_grad",
+    "flatten",
     "grad",
     "hessian",
     "hvp",
@@ -30,4 +36,5 @@ __all__ = [
     "make_vjp",
     "value_and_grad",
     "vjp",
+    "vmap",
 ]

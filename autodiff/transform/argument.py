@@ -15,7 +15,8 @@ import numpy as np
 
 from autodiff.array import as_float64, is_float64, is_operand
 from autodiff.errors import DTypeError, GradientError, ShapeError
-from autodiff.graph.differentiate import is_own
+from autodiff.graph.clock import ticks
+from autodiff.graph.differentiate import depends_on_older
 from autodiff.graph.node import Node, Tensor, lift
 from autodiff.graph.observer import current_observer, here
 from autodiff.ops.alias import alias
@@ -57,16 +58,18 @@ class Call:
     what : the transform and the function, for messages.
     arguments : what the function is to be called with.
     leaves : the nodes that stand for the arrays in the arguments `argnums`, in order.
-    own : these, and others that a transform has made: what results may depend on and be arrays.
+    since : the number of the first node of the call; what needs a gradient and is older comes from
+        outside.
     gives_nodes : whether the results are nodes, since nodes were among those arrays.
     """
 
-    __slots__ = ("_alone", "_structures", "arguments", "gives_nodes", "leaves", "own", "what")
+    __slots__ = ("_alone", "_structures", "arguments", "gives_nodes", "leaves", "since", "what")
 
     def __init__(
         self, what: str, arguments: Sequence[Any], argnums: tuple[int, ...], alone: bool = True
     ) -> None:
         self.what = what
+        self.since = next(ticks)
         self.arguments = list(arguments)
         self.leaves: list[Node] = []
         self.gives_nodes = False
@@ -77,7 +80,6 @@ class Call:
             self._structures: list[Structure] = [Leaf(x.shape)]
         else:
             self._structures = [self._replace(i) for i in argnums]
-        self.own = list(self.leaves)
 
     def _replace(self, number: int) -> Structure:
         n = len(self.arguments)
@@ -174,7 +176,9 @@ class Call:
         """
         if self.gives_nodes:
             return lift(x)
-        return numbers_of(x) if isinstance(x, Node) and is_own(x, self.own) else x
+        if not isinstance(x, Node) or depends_on_older(x, self.since):
+            return x
+        return numbers_of(x)
 
     def leave_all(self, tree: Any) -> Any:
         """The same for all nodes in a nesting of containers; other things are as they are."""

@@ -226,8 +226,8 @@ def applied(call: Call, f: Function, named: dict[str, Any], has_aux: bool) -> tu
 def _pair(call: Call, y: Any, g: Any) -> tuple[Any, list[Any]]:
     """The value of y, and what :func:`pulled_back` gives for it."""
     if isinstance(y, Node) and y.needs_gradient and not call.gives_nodes:
-        forward(y)
-        found = gradient_values({y: np.ones(y.shape) if g is None else np.array(g)}, call.leaves)
+        seed = np.ones(y.shape) if g is None else np.array(g)
+        found = gradient_values({y: seed}, call.leaves, call.since, forward)
         if found is not None:
             return numbers_of(y), _zeros_for_none(found, call.leaves)
     return call.leave(y), _back(call, y, g)
@@ -256,10 +256,8 @@ def pulled_back(call: Call, seeds: dict[Node, Any]) -> list[Any]:
     seeds = {y: g for y, g in seeds.items() if y.needs_gradient}
     as_nodes = call.gives_nodes or any(isinstance(g, Node) for g in seeds.values())
     if not as_nodes:
-        for y in seeds:
-            require_fresh(y, None)
         arrays = {y: np.array(g) if isinstance(g, np.ndarray) else g for y, g in seeds.items()}
-        found = gradient_values(arrays, call.leaves)
+        found = gradient_values(arrays, call.leaves, call.since, require_fresh)
         if found is not None:
             return _zeros_for_none(found, call.leaves)
     nodes = {y: lift(g) for y, g in seeds.items()}

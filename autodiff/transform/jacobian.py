@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.graph.differentiate import gradient_nodes, is_own
+from autodiff.graph.differentiate import depends_on_older, gradient_nodes
 from autodiff.graph.node import Node
 from autodiff.ops.shape import broadcast_to, reshape, transpose
 from autodiff.transform.argument import Call, fresh, name_of, numbered
 from autodiff.transform.batching import identity_batch
 from autodiff.transform.gradient import applied, pulled_back, transformed
-from autodiff.transform.lanes import Computer, carried, computer_of
+from autodiff.transform.lanes import Computer, Lane, carried, computer_of
 from autodiff.transform.tangent import gradient_in
 
 __all__ = ["hessian", "jacobian"]
@@ -109,7 +109,7 @@ def _jacobians(call: Call, y: Any, mode: str) -> list[Any]:
         return [np.zeros(y.shape + x.shape) for x in call.leaves]
     if mode == "auto":
         mode = "forward" if sum(x.size for x in call.leaves) < y.size else "reverse"
-    computer = computer_of(nodes=call.gives_nodes or not is_own(y, call.own))
+    computer = computer_of(nodes=call.gives_nodes or depends_on_older(y, call.since))
     try:
         return (_by_columns if mode == "forward" else _by_rows)(computer, call.leaves, y)
     except Exception:
@@ -124,7 +124,7 @@ def _jacobians(call: Call, y: Any, mode: str) -> list[Any]:
 def _by_rows(computer: Computer, leaves: Sequence[Node], y: Node) -> list[Any]:
     rows = carried(computer, identity_batch(y.shape))
     pairs = gradient_nodes({y: rows}, leaves, computer.read)
-    return [_joined(g, y.shape + x.shape, y.size) for x, g in pairs]
+    return [_joined(computer, g, y.shape + x.shape, y.size) for x, g in pairs]
 
 
 def _by_columns(computer: Computer, leaves: Sequence[Node], y: Node) -> list[Any]:
@@ -139,16 +139,16 @@ def _columns(computer: Computer, y: Node, seed: Node, x: Node, g: Any) -> Any:
     if g is not None and g.needs_gradient:
         directions = carried(computer, identity_batch(x.shape))
         ((_, found),) = gradient_nodes({g: directions}, [seed], computer.read)
-    columns = _joined(found, x.shape + y.shape, x.size)
+    columns = _joined(computer, found, x.shape + y.shape, x.size)
     order = (*range(len(x.shape), len(x.shape + y.shape)), *range(len(x.shape)))
     return computer.run(transpose.op.bind(axes=order), [columns])
 
 
-def _joined(lane: Any, shape: tuple[int, ...], n: int) -> Any:
+def _joined(computer: Computer, found: Any, shape: tuple[int, ...], n: int) -> Any:
     """What a lane holds for n elements, as one value of a shape; zeros if there is no lane."""
-    if lane is None:
+    if found is None:
         return np.zeros(shape)
-    computer = lane.computer
+    lane = found if isinstance(found, Lane) else computer.constant(found)
     if lane.carried:
         value = lane.whole().base
         if value.shape[1:] != lane.shape:

@@ -65,6 +65,7 @@ def _banded(f: Any, x: Any, y: Any) -> Any:
 
 
 CALLS: dict[str, Call] = {
+    "numpy.apply_along_axis": Call(lambda f, x: f(lambda row: row[1:] * row[0], 0, x), (M,)),
     "numpy.append": Call(lambda f, x, y: f(x, y, axis=0), (M, N)),
     "numpy.array_split": Call(lambda f, x: f(x, 2), (V,)),
     "numpy.block": Call(lambda f, x, y: f([[x, y], [y, x]]), (M, N)),
@@ -115,6 +116,7 @@ CALLS: dict[str, Call] = {
     "numpy.vsplit": Call(lambda f, x: f(x, 3), (M,)),
     "numpy.where": Call(lambda f, x, y: f(MASK, x, y), (V, W)),
     "scipy.linalg.block_diag": Call(lambda f, x, y: f(x, y), (M, N)),
+    "scipy.linalg.cho_factor": Call(lambda f, x: np.triu(f(x)[0]), (SPD,)),
     "scipy.linalg.cho_solve": Call(lambda f, x, y: f((x, True), y), (LOWER, V)),
     "scipy.linalg.cholesky_banded": Call(lambda f, x: f(x), (BANDS,)),
     "scipy.linalg.cho_solve_banded": Call(lambda f, x, y: f((x, False), y), (BANDS, V)),

@@ -19,6 +19,7 @@ from benchmarks.names.document import DOCUMENT, document, versions
 from benchmarks.names.probe import all_names, function_of, numbers, probe, theirs_of
 
 NAMES = all_names()
+pytestmark = pytest.mark.filterwarnings("ignore:.*row_stack:DeprecationWarning")  # NumPy's own
 
 
 def nodes_of(result: Any) -> list[Any]:

@@ -43,11 +43,16 @@ CASES: dict[str, list[tuple[Any, Any]]] = {
         (M, lambda f, x: f(x, Y, 0)), (M, lambda f, x: f(x, x[:, :1], axis=-1)),
         (S, lambda f, x: f(x, x)),
     ],
+    "block": [
+        (M, lambda f, x: f([[x, Y], [np.ones((1, 6))]])), (V, lambda f, x: f([x, 1.0, x])),
+        (S, lambda f, x: f(x)), (V, lambda f, x: f([[x], [x]])), (S, lambda f, x: f([[1.0, x]])),
+        (M, lambda f, x: f([[[x]], [[Y]]])),
+    ],
     "tile": [
         (S, lambda f, x: f(x, 3)), (V, lambda f, x: f(x, 2)), (V, lambda f, x: f(x, (2, 3))),
         (M, lambda f, x: f(x, 2)), (M, lambda f, x: f(x, (2, 1, 3))),
-        (M, lambda f, x: f(x, (0, 2))), (M, lambda f, x: f(x, ())), (C, lambda f, x: f(x, [1, 2])),
-        (E, lambda f, x: f(x, (2, 2))),
+        (M, lambda f, x: f(x, (0, 2))), (M, lambda f, x: f(x, ())),
+        (C, lambda f, x: f(x, [1, 2])), (E, lambda f, x: f(x, (2, 2))),
         (M, lambda f, x: f(x, np.array([2, 1]))),
     ],
     "repeat": [
@@ -186,6 +191,8 @@ def test_of_arrays_that_lie_otherwise(name: str) -> None:
         ("column_stack", lambda f, x: f([x, np.ones(5)]), r"\(5, 1\)"),
         ("append", lambda f, x: f(x, [1.0], 0), r"concat.*\(1,\)"),
         ("append", lambda f, x: f(x, [1.0], 2), "axis 2"),
+        ("block", lambda f, x: f([[x], x]), "block: lists of different depths"),
+        ("block", lambda f, x: f([[], [x]]), "block: lists of different depths"),
         ("tile", lambda f, x: f(x, -1), "tile: .*negative"),
         ("tile", lambda f, x: f(x, 1.5), r"tile: .*1\.5"),
         ("repeat", lambda f, x: f(x, [1, 2], 1), r"repeat: 2 numbers for 3 elements.*\(2, 3\)"),

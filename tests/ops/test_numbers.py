@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numerics import assert_ulps
-from table import ELEMENTWISE, REDUCTIONS, apart, drawn, is_exact, over, variants
+from table import ELEMENTWISE, REDUCTIONS, apart, drawn, is_exact, over, slack, variants
 
 from autodiff.backend import Backend, get_backend
 from autodiff.op import OPS, BoundOp, Op
@@ -21,16 +21,16 @@ elementwise = pytest.mark.parametrize("op", ELEMENTWISE, ids=lambda op: op.name)
 
 
 def compare(bound: BoundOp, inputs: list[np.ndarray], g: np.ndarray, backend: Backend) -> None:
-    reference, ulps = get_backend("reference"), apart(bound.op)
+    reference, ulps, tiny = get_backend("reference"), apart(bound.op), slack(bound.op)
     z = reference.forward(bound, inputs)
-    assert_ulps(backend.forward(bound, inputs), z, ulps)
+    assert_ulps(backend.forward(bound, inputs), z, ulps, tiny)
     g = np.broadcast_to(g, z.shape).copy()
     needed = [bound.op.rule(i) is not None for i in range(len(inputs))]
     sent = backend.backward(bound, g, z, inputs, needed)
     expected = reference.backward(bound, g, z, inputs, needed)
     for gx, e in zip(sent, expected, strict=True):
         if e is not None:
-            assert_ulps(gx, e, ulps)
+            assert_ulps(gx, e, ulps, tiny)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -71,8 +71,8 @@ def test_broadcasting(op: Op, shapes: Any, backend: Backend, rng: np.random.Gene
     reference = get_backend("reference")
     (bound,) = variants(op)
     z = reference.forward(bound, inputs)
-    ulps = apart(op)
-    assert_ulps(backend.forward(bound, inputs), z, ulps)
+    ulps, tiny = apart(op), slack(op)
+    assert_ulps(backend.forward(bound, inputs), z, ulps, tiny)
     g = rng.normal(size=z.shape)
     needed = [op.rule(i) is not None for i in range(len(inputs))]
     sent = backend.backward(bound, g, z, inputs, needed)
@@ -83,7 +83,7 @@ def test_broadcasting(op: Op, shapes: Any, backend: Backend, rng: np.random.Gene
             continue
         assert gx.shape == a.shape
         if a.shape == z.shape:
-            assert_ulps(gx, e, ulps)
+            assert_ulps(gx, e, ulps, tiny)
         else:  # summed in another order
             k = z.size / max(1, a.size)
             scale = max(1.0, float(np.max(np.abs(e), initial=0.0)))
@@ -192,8 +192,9 @@ def test_slopes_where_functions_saturate(backend: Backend, rng: np.random.Genera
 
 def test_nan_is_not_swallowed(backend: Backend) -> None:
     x = np.array([np.nan, 1.0])
+    answers = ("isnan", "isfinite", "isinf", "signbit")
     for op in OPS.values():
-        if op.elementwise and len(op.inputs) == 1 and not op.attributes:
+        if op.elementwise and len(op.inputs) == 1 and not op.attributes and op.name not in answers:
             z = backend.forward(op.bind(), [x])
             assert np.isnan(z[0]), op.name
             assert not np.isnan(z[1]), op.name

@@ -13,7 +13,8 @@ from table import EXAMPLES, OF_THE_LIBRARY, of_each, parts
 import autodiff
 from autodiff import ops
 from autodiff.backend import Backend, get_backend
-from autodiff.declare import declare
+from autodiff.declare import NAMES, declare
+from autodiff.errors import ShapeError
 from autodiff.op import OPS, BoundOp, Example, Op
 from autodiff.ops.rules import input_gradient
 
@@ -201,6 +202,10 @@ def test_the_same_array_for_all_inputs(op: Op, backend: Backend, rng: np.random.
         x, attributes = np.array([2.0, 0.0, 2.0]), dict.fromkeys(attributes, 3)
     bound = op.bind(**attributes)
     same = [x] * max(2, len(op.inputs))
+    try:
+        bound.shape(*[a.shape for a in same])
+    except ShapeError:
+        pytest.skip("its inputs have different shapes")
     apart = [x.copy() for _ in same]
     output = backend.forward(bound, same)
     for z, e in zip(parts(output), parts(backend.forward(bound, apart)), strict=True):
@@ -282,9 +287,11 @@ def test_every_op_is_public_and_documented() -> None:
         name = op.name
         if name.startswith("_"):  # a part of rules
             continue
-        assert name in autodiff.__all__
-        function = getattr(autodiff, name)
-        assert function is getattr(ops, name)
+        if name not in autodiff.__all__:  # then by a name of NumPy's or SciPy's
+            (function,) = {f for f in NAMES.values() if getattr(f, "op", None) is op}
+        else:
+            function = getattr(autodiff, name)
+            assert function is getattr(ops, name)
         assert (function.__doc__ or "").partition("\n")[0] == op.formula
         assert function.op is op
 

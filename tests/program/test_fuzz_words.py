@@ -8,6 +8,7 @@ inside its space, and is run. ``AUTODIFF_FUZZ=100000`` says how many are tried.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -19,14 +20,22 @@ import pytest
 from autodiff.program.code.flat import Code
 from autodiff.program.code.kind import KINDS, Kind, Operand
 from autodiff.program.code.kinds.call_back import CallBack, Given
+from autodiff.program.code.kinds.cholesky import Cholesky
+from autodiff.program.code.kinds.cholesky_gradient import CholeskyGradient
 from autodiff.program.code.kinds.copy import Copy
 from autodiff.program.code.kinds.gemm import Gemm
+from autodiff.program.code.kinds.lu import Lu
+from autodiff.program.code.kinds.lu_determinant import LuDeterminant
+from autodiff.program.code.kinds.lu_solve import LuSolve
 from autodiff.program.code.kinds.map import Apply, Map, Window
 from autodiff.program.code.kinds.reduce import Reduce
 from autodiff.program.code.kinds.rows import Rows
 from autodiff.program.code.kinds.scatter_rows import ScatterRows
+from autodiff.program.code.kinds.solve_triangular import SolveTriangular
 from autodiff.program.code.kinds.take import Take
+from autodiff.program.code.stack import OfStack
 from autodiff.program.code.words import from_words, to_words
+from autodiff.program.fused import find_op
 
 core = pytest.importorskip("autodiff._core")
 
@@ -85,6 +94,15 @@ OTHERS = [
              (Given(at(BUFFER, 3), (2, 5)), Given(at(ARENA, 60), (2, 1)))),
     CallBack("_own_gradient_0", 0, (Given(at(ARENA, 40), (7,)),), (Given(at(ARENA, 50), (3,)),)),
 ]  # fmt: skip
+OTHERS += [
+    Cholesky(2, 2, at(BUFFER, 8), at(ARENA, 70)),
+    CholeskyGradient(1, 3, at(ARGUMENT), at(BUFFER, 3), at(ARENA, 80)),
+    SolveTriangular(1, 3, 2, True, False, False, at(ARGUMENT), at(FIXED), at(ARENA, 90)),
+    SolveTriangular(2, 2, 1, False, True, True, at(ARGUMENT), at(FIXED), at(ARENA, 90)),
+    Lu(2, 2, at(ARGUMENT), at(ARENA, 110)),
+    LuSolve(1, 3, 1, True, at(ARGUMENT), at(FIXED), at(ARENA, 130)),
+    LuDeterminant(2, 2, "log", at(ARGUMENT), at(ARENA, 140)),
+]
 
 INTERESTING = [0, 1, -1, 2, 3, 5, 8, -2, -3, 63, 64, 512, 4095, 4096, 1 << 16, 1 << 31, 1 << 32,
                (1 << 62) - 1, 1 << 62, (1 << 63) - 1, -(1 << 63), -(1 << 63) + 1]  # fmt: skip
@@ -156,6 +174,15 @@ def gemm_accesses(i: Gemm) -> Iterator[Access]:
     yield matrix(i.c, (i.m, i.n), i.ldc, i.c_strides, True)
 
 
+def stack_accesses(i: OfStack) -> Iterator[Access]:
+    operands = [x for f in dataclasses.fields(i) if isinstance(x := getattr(i, f.name), Operand)]
+    shapes = i.shapes()
+    assert len(shapes) == len(operands)
+    n_inputs = len(find_op(i.ops[0]).inputs)
+    for number, (place, shape) in enumerate(zip(operands, shapes, strict=True)):
+        yield place, 0, i.count * math.prod(shape), number >= n_inputs
+
+
 def accesses(i: Any) -> Iterator[Access]:
     if isinstance(i, Map):
         yield from map_accesses(i)
@@ -170,6 +197,8 @@ def accesses(i: Any) -> Iterator[Access]:
     elif isinstance(i, Rows):
         yield i.x, 0, i.n_rows * i.n, False
         yield i.z, 0, i.n_rows * (1 if i.op == "logsumexp" else i.n), True
+    elif isinstance(i, OfStack):
+        yield from stack_accesses(i)
     elif isinstance(i, CallBack):
         assert 0 <= i.function < len(FUNCTIONS)
         for x in i.inputs:

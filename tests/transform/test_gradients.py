@@ -238,10 +238,16 @@ def test_nested_derivatives() -> None:
 
 def test_perturbations_are_not_confused() -> None:
     grad = autodiff.grad
-    assert grad(lambda x: x * grad(lambda y: x + y)(1.0))(2.0) == 1.0
-    assert grad(lambda x: x * grad(lambda y: x * y)(1.0))(2.0) == 4.0
-    assert grad(lambda x: x * grad(lambda y: x + y)(x))(2.0) == 1.0
-    assert grad(lambda x: x * grad(lambda y: x * y)(x))(3.0) == 6.0
+    for found, expected in (
+        (grad(lambda x: x * grad(lambda y: x + y)(1.0))(2.0), 1.0),
+        (grad(lambda x: x * grad(lambda y: x * y)(1.0))(2.0), 4.0),
+        (grad(lambda x: x * grad(lambda y: x + y)(x))(2.0), 1.0),
+        (grad(lambda x: x * grad(lambda y: x * y)(x))(3.0), 6.0),
+        (grad(lambda x: x * autodiff.vjp(lambda y: x * y, 1.0)[1](x)[0])(2.0), 12.0),
+        (grad(lambda x: x * autodiff.hessian(lambda y: x * y * y)(1.0))(3.0), 12.0),
+    ):
+        assert type(found) is np.ndarray
+        assert found == expected
     x = Tensor(3.0)
     # f reads x as an argument and as a closure; only the argument counts.
     assert grad(lambda y: x * y)(x).value == 3.0
@@ -258,8 +264,25 @@ def test_a_node_from_outside_that_needs_a_gradient_is_not_cut_off() -> None:
     np.testing.assert_allclose(autodiff.gradients(gradient, w).value, 2.0 * X)
     constant = Tensor(X, constant=True)
     assert type(autodiff.grad(lambda x: (constant * x * x).sum())(X)) is np.ndarray
-    # It is in the value, but not in the gradient of the rest.
     assert type(autodiff.jacobian(lambda x: constant * x)(X)) is np.ndarray
+
+
+def test_what_a_function_makes_for_itself_is_not_from_outside() -> None:
+    found = autodiff.grad(lambda x: (Tensor(X) * x * x).sum())(X)
+    assert type(found) is np.ndarray
+    np.testing.assert_allclose(found, 2.0 * X * X)
+    outside = Tensor(X)
+    step = autodiff.compile(
+        lambda a: autodiff.grad(lambda x: (outside * Tensor(X) * x * x).sum())(a)
+    )
+    np.testing.assert_allclose(step(X), 2.0 * X**3)
+
+    @autodiff.compile
+    def of_tensor(a: Any) -> Any:
+        gradient = autodiff.grad(lambda x: (outside * x * x).sum())(a)
+        return autodiff.gradients(gradient, outside)  # it is a node: nothing was cut off
+
+    np.testing.assert_allclose(of_tensor(X), 2.0 * X)
 
 
 def test_functions_that_use_gradients_themselves() -> None:

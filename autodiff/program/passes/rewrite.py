@@ -130,6 +130,7 @@ class Emitter(Builder):
             simpler: Value | None = op.op.identity(self, op, inputs)
             if simpler is not None:
                 simpler.label = simpler.label or value.label
+                simpler.where = simpler.where or value.where
                 return simpler
         key = (self._numbers[op], *inputs)
         known = self._known.setdefault(key, value)

@@ -1,0 +1,7 @@
+"""numpy.fft, as :mod:`autodiff.numpy.fft` has it."""
+
+from __future__ import annotations
+
+from autodiff.namespace import fill
+
+__all__, __getattr__, __dir__ = fill(globals(), "numpy.fft")

@@ -1,0 +1,7 @@
+"""numpy.linalg, as :mod:`autodiff.numpy.linalg` has it."""
+
+from __future__ import annotations
+
+from autodiff.namespace import fill
+
+__all__, __getattr__, __dir__ = fill(globals(), "numpy.linalg")

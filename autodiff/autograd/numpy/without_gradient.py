@@ -1,0 +1,48 @@
+"""Functions without a derivative, which HIPS autograd calls with numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import autodiff.numpy
+from autodiff.autograd.tracer import getval, isbox
+from autodiff.served import holds_operand
+
+__all__ = ["raw_functions"]
+
+_NAMES = (
+    "all", "allclose", "any", "argmax", "argmin", "argpartition", "argsort", "argwhere", "around",
+    "array_equal", "array_equiv", "ceil", "count_nonzero", "empty_like", "equal", "fix",
+    "flatnonzero", "floor", "floor_divide", "greater", "greater_equal", "isclose", "iscomplex",
+    "iscomplexobj", "isfinite", "isinf", "isnan", "isneginf", "isposinf", "isreal", "isscalar",
+    "less", "less_equal", "logical_and", "logical_not", "logical_or", "logical_xor", "ndim",
+    "nonzero", "not_equal", "ones_like", "result_type", "rint", "round", "searchsorted", "shape",
+    "sign", "size", "trunc", "zeros_like",
+)  # fmt: skip
+
+
+def raw_functions() -> dict[str, Callable[..., Any]]:
+    """Those of them that this NumPy has."""
+    return {name: _raw(name) for name in _NAMES if hasattr(np, name)}
+
+
+def _raw(name: str) -> Callable[..., Any]:
+    theirs = getattr(np, name)
+
+    def call(*inputs: Any, **options: Any) -> Any:
+        if not holds_operand(inputs) and not holds_operand(options.values()):
+            return theirs(*inputs, **options)
+        values = [getval(x) for x in inputs]
+        named = {key: getval(x) for key, x in options.items()}
+        if any(map(isbox, values)) or any(map(isbox, named.values())):  # recorded values
+            return getattr(autodiff.numpy, name)(*inputs, **options)
+        return theirs(*values, **named)
+
+    call.__name__ = call.__qualname__ = name
+    call.__module__ = "autodiff.autograd.numpy"
+    call.__doc__ = theirs.__doc__
+    call.__wrapped__ = theirs  # type: ignore[attr-defined]
+    return call

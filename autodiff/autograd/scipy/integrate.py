@@ -1,0 +1,7 @@
+"""scipy.integrate, as it is."""
+
+from __future__ import annotations
+
+from autodiff.namespace import fill
+
+__all__, __getattr__, __dir__ = fill(globals(), "scipy.integrate")

@@ -1,0 +1,7 @@
+"""scipy.special, whose functions take nodes where :mod:`autodiff.scipy.special` has them do so."""
+
+from __future__ import annotations
+
+from autodiff.namespace import fill
+
+__all__, __getattr__, __dir__ = fill(globals(), "scipy.special")

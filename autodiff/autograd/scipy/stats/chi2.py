@@ -1,0 +1,7 @@
+"""The distribution scipy.stats.chi2, as a module of functions."""
+
+from __future__ import annotations
+
+from autodiff.namespace import fill
+
+__all__, __getattr__, __dir__ = fill(globals(), "scipy.stats.chi2")
