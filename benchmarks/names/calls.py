@@ -64,7 +64,21 @@ def _banded(f: Any, x: Any, y: Any) -> Any:
     return f((1, 1), x, y)
 
 
+def _updated(f: Any, x: Any, *arguments: Any) -> Any:
+    """A new array by ours; by NumPy's, which write into what they are given, a copy."""
+    try:
+        return f(x, *arguments, inplace=False)
+    except TypeError:
+        y = np.array(x)
+        f(y, *arguments)
+        return y
+
+
 CALLS: dict[str, Call] = {
+    "numpy.fill_diagonal": Call(lambda f, x: _updated(f, x, 0.5), (M,)),
+    "numpy.put_along_axis": Call(
+        lambda f, x: _updated(f, x, np.array([[0], [2], [1]]), 0.5, 1), (M,)
+    ),
     "numpy.apply_along_axis": Call(lambda f, x: f(lambda row: row[1:] * row[0], 0, x), (M,)),
     "numpy.append": Call(lambda f, x, y: f(x, y, axis=0), (M, N)),
     "numpy.array_split": Call(lambda f, x: f(x, 2), (V,)),
@@ -105,7 +119,6 @@ CALLS: dict[str, Call] = {
     "numpy.piecewise": Call(lambda f, x: f(x, [MASK], [lambda y: 2.0 * y, 1.0]), (V,)),
     "numpy.polyval": Call(lambda f, x, y: f(x, y), (V, W)),
     "numpy.power": Call(lambda f, x, y: f(x, y), (V, W)),
-    "numpy.put_along_axis": Call(lambda f, x: f(x, np.array([0]), 2.0, 0), (V,)),
     "numpy.repeat": Call(lambda f, x: f(x, 2), (V,)),
     "numpy.reshape": Call(lambda f, x: f(x, (3, 1)), (V,)),
     "numpy.resize": Call(lambda f, x: f(x, (2, 3)), (V,)),
