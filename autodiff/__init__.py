@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from autodiff import data as data
     from autodiff import draw as draw
     from autodiff import errors as errors
+    from autodiff import extend as extend
     from autodiff import fold as fold
     from autodiff import nn as nn
     from autodiff import numpy as numpy
@@ -78,7 +79,7 @@ __all__ = [
     *_transforms,
 ]
 
-_PUBLIC = ("data", "draw", "fold", "nn", "optim", "save")
+_PUBLIC = ("data", "draw", "extend", "fold", "nn", "optim", "save")
 _NAMESPACES = ("autograd", "numpy", "scipy")
 _LATE = (
     *_PUBLIC, *_NAMESPACES, "clipping", "files", "hyperparameter", "namespace", "solvers", "zipped"

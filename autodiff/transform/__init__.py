@@ -9,6 +9,7 @@ gradient : grad, value_and_grad, elementwise_grad, vjp
 tangent : jvp, products with Hessians
 jacobian : jacobian, hessian
 mapping : vmap
+flattening : flatten, and back
 lanes : values of a batch, computed as they come
 batching : a graph computed for a whole batch, by the batch rules of its ops
 argument : what a function is called with, and what comes back
@@ -16,6 +17,7 @@ argument : what a function is called with, and what comes back
 
 from __future__ import annotations
 
+from autodiff.transform.flattening import flatten
 from autodiff.transform.gradient import elementwise_grad, grad, make_vjp, value_and_grad, vjp
 from autodiff.transform.jacobian import hessian, jacobian
 from autodiff.transform.mapping import vmap
@@ -23,6 +25,7 @@ from autodiff.transform.tangent import hvp, jvp, make_hvp, make_jvp
 
 __all__ = [
     "elementwise_grad",
+    "flatten",
     "grad",
     "hessian",
     "hvp",

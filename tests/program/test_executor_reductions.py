@@ -38,7 +38,7 @@ def test_row_maps(kind, rows, n, isa, rng):
     x = rng.normal(size=(rows, n)) * 10
     shape = (rows,) if kind == "logsumexp" else (rows, n)
     program = program_of(
-        rows * n, [(rows, n)], [], [Rows(kind, rows, n, (1, 0), (0, 0))], [((0, 0), shape)]
+        rows * n, [(rows, n)], [], [Rows(kind, rows, n, 1, (1, 0), (0, 0))], [((0, 0), shape)]
     )
     (z,) = program.run(x)
     log_sum = np.log(np.exp(x).sum(1))
