@@ -36,11 +36,9 @@ cdef extern from "kernels.h":
     ctypedef void (*ad_gemm)(
         int, int, ptrdiff_t, ptrdiff_t, ptrdiff_t, double, const double*, ptrdiff_t,
         const double*, ptrdiff_t, double, double*, ptrdiff_t) noexcept nogil
-    ctypedef void (*ad_rows)(ptrdiff_t, ptrdiff_t, const double*, double*) noexcept nogil
-    ctypedef void (*ad_rows_gx)(
-        ptrdiff_t, ptrdiff_t, const double*, const double*, double*) noexcept nogil
-    ctypedef void (*ad_rows_gx_of_x)(
-        ptrdiff_t, ptrdiff_t, const double*, const double*, const double*, double*) noexcept nogil
+    ctypedef void (*ad_reduce_gx)(
+        ptrdiff_t, ptrdiff_t, ptrdiff_t, const double*, const double*, const double*,
+        double*) noexcept nogil
 
     ctypedef struct ad_cut:
         ptrdiff_t rows, cols
@@ -51,14 +49,15 @@ cdef extern from "kernels.h":
         ad_map add
         ad_map divide
         ad_reduce sum
+        ad_reduce prod
         ad_reduce max
-        ad_rows logsumexp
-        ad_rows softmax
-        ad_rows log_softmax
-        ad_rows_gx_of_x max_gx
-        ad_rows_gx_of_x logsumexp_gx
-        ad_rows_gx softmax_gx
-        ad_rows_gx log_softmax_gx
+        ad_reduce logsumexp
+        ad_reduce softmax
+        ad_reduce log_softmax
+        ad_reduce_gx max_gx
+        ad_reduce_gx logsumexp_gx
+        ad_reduce_gx softmax_gx
+        ad_reduce_gx log_softmax_gx
         void (*copy_rows)(
             ptrdiff_t, ptrdiff_t, const double*, ptrdiff_t, double*, ptrdiff_t
         ) noexcept nogil

@@ -32,6 +32,26 @@ cdef class ByRule(Kernel):
         return 0
 
 
+cdef class ReductionGradient(ByRule):
+    """The gradient of a reduction as an op: of g, z and x, or of g and z. Its own is by its rules."""
+
+    cdef Reduction reduction
+
+    def __cinit__(self, int kind, attributes):
+        self.n_inputs = 2 if kind > LOGSUMEXP else 3
+        self.reduction = Reduction(kind, attributes)
+
+    cdef object forward(self, op, PyObject** x, ptrdiff_t n):
+        return self.reduction.gradient(op, 0, x[0], x[1], x + n - 1, 1)
+
+    cdef list gradients(
+        self, op, PyObject* g, PyObject* z, PyObject** x, ptrdiff_t n, needed
+    ):
+        if not ad_same_shape(ad_axes(g), ad_shape(g), ad_axes(x[n - 1]), ad_shape(x[n - 1])):
+            misfit(op)
+        return ByRule.gradients(self, op, g, z, x, n, needed)
+
+
 cdef class OfSeveral(ByRule):
     """An op with several outputs: values and gradients are tuples, and the rules know that."""
 
@@ -83,8 +103,13 @@ cdef int fill_makers() except -1:
         if name not in ("_multiply_add", "_multiply_subtract"):  # those are of programs only
             MAKERS[name] = lambda attributes, row=row: Elementwise(row, attributes)
         row += 1
+    for name, kind in CUMULATIVE.items():
+        MAKERS[name] = lambda attributes, kind=kind: Cumulative(kind, attributes)
     for name, kind in REDUCTIONS.items():
         MAKERS[name] = lambda attributes, kind=kind: Reduction(kind, attributes)
+        if kind >= MAX:
+            MAKERS[f"_{name}_gradient"] = (
+                lambda attributes, kind=kind: ReductionGradient(kind, attributes))
     return 0
 
 fill_makers()

@@ -33,12 +33,10 @@ typedef struct {
 /* x[a, r, b] to z[a, b], over r. */
 typedef void (*ad_reduce)(ptrdiff_t a, ptrdiff_t r, ptrdiff_t b, const double *x, double *z);
 
-/* Over each row of x[rows, n], n > 0; and the gradient of that from g and z. */
-typedef void (*ad_rows)(ptrdiff_t rows, ptrdiff_t n, const double *x, double *z);
-typedef void (*ad_rows_gx)(ptrdiff_t rows, ptrdiff_t n, const double *g, const double *z,
-                           double *gx);
-typedef void (*ad_rows_gx_of_x)(ptrdiff_t rows, ptrdiff_t n, const double *g, const double *z,
-                                const double *x, double *gx);
+/* The gradient of something over r, from g and z: of the shape of x[a, r, b], or [a, b] where that
+ * is one number for all r. x is not read by all. */
+typedef void (*ad_reduce_gx)(ptrdiff_t a, ptrdiff_t r, ptrdiff_t b, const double *g,
+                             const double *z, const double *x, double *gx);
 
 /* C = alpha op(A) op(B) + beta C, all row-major; op(A) is m by k, op(B) k by n, and op
  * transposes where t is not 0. C is not read where beta = 0. */
@@ -70,14 +68,15 @@ typedef struct {
     ad_map add;                        /* a + b */
     ad_map divide;                     /* a / b */
     ad_reduce sum;                     /* 0 where r = 0 */
+    ad_reduce prod;                    /* 1 where r = 0 */
     ad_reduce max;                     /* r > 0; NaN if any is */
-    ad_rows logsumexp;                 /* z: one number a row */
-    ad_rows softmax;
-    ad_rows log_softmax;
-    ad_rows_gx_of_x max_gx; /* g, z: one number a row */
-    ad_rows_gx_of_x logsumexp_gx;
-    ad_rows_gx softmax_gx;
-    ad_rows_gx log_softmax_gx;
+    ad_reduce logsumexp;               /* r > 0, as the others */
+    ad_reduce softmax;                 /* z of the shape of x; it may be x */
+    ad_reduce log_softmax;
+    ad_reduce_gx max_gx;
+    ad_reduce_gx logsumexp_gx;
+    ad_reduce_gx softmax_gx; /* x is not read; g and z have its shape */
+    ad_reduce_gx log_softmax_gx;
     void (*copy_rows)(ptrdiff_t rows, ptrdiff_t cols, const double *x, ptrdiff_t x_row,
                       double *z, ptrdiff_t z_row); /* z[i, j] = x[i, j], rows may lie apart */
     ad_gemm gemm;

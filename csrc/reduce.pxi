@@ -1,17 +1,18 @@
-# Reductions over any axes, and the softmax family, which runs over rows.
+# Reductions over any axes, and the softmax family.
 
 cdef enum:
-    SUM, MEAN, MAX, LOGSUMEXP, SOFTMAX, LOG_SOFTMAX
+    SUM, MEAN, PROD, MAX, LOGSUMEXP, SOFTMAX, LOG_SOFTMAX
 
-REDUCTIONS = {"sum": SUM, "mean": MEAN, "max": MAX, "logsumexp": LOGSUMEXP,
+REDUCTIONS = {"sum": SUM, "mean": MEAN, "prod": PROD, "max": MAX, "logsumexp": LOGSUMEXP,
               "softmax": SOFTMAX, "log_softmax": LOG_SOFTMAX}
 
 
 cdef struct Rows:
-    # An array as rows[count, n], n over the reduced axes; moved there if they are not last.
-    ptrdiff_t count, n
+    # An array as [outer, n, inner], n over the reduced axes. If these are no neighbours, they are
+    # moved to the end.
+    ptrdiff_t outer, n, inner
     bint moved
-    ad_loop loop  # operand 0: the rows, 1: the array as it is
+    ad_loop loop  # operand 0: as moved, 1: the array as it is
 
 
 cdef class Reduction(Kernel):
@@ -66,21 +67,26 @@ cdef class Reduction(Kernel):
         cdef const ptrdiff_t* shape = ad_shape(x)
         cdef ptrdiff_t step = 1
         cdef int i, at, kept
-        rows.count = rows.n = 1
-        for i in range(axes):
-            if self.reduced[i]:
-                rows.n *= shape[i]
-            else:
-                rows.count *= shape[i]
-        if rows.n == 0:
-            if rows.count > 0:
-                raise ValueError(f"{op.name}: nothing to reduce")
-            rows.moved = False
-            return 0
+        cdef int n_reduced = 0
+        rows.outer = rows.n = rows.inner = 1
         ad_group_axes(&groups, axes, shape, self.reduced)
-        rows.moved = groups.groups > 2 or (groups.groups == 2 and groups.reduced[0] == 1)
+        for i in range(groups.groups):
+            if groups.reduced[i]:
+                rows.n *= groups.size[i]
+                n_reduced += 1
+            elif n_reduced == 0:
+                rows.outer *= groups.size[i]
+            else:
+                rows.inner *= groups.size[i]
+        rows.moved = n_reduced > 1
+        if rows.n == 0 and self.kind != PROD and rows.outer * rows.inner > 0:
+            raise ValueError(f"{op.name}: nothing to reduce")
+        if rows.outer * rows.n * rows.inner == 0:
+            rows.moved = False
         if not rows.moved:
             return 0
+        rows.outer *= rows.inner
+        rows.inner = 1
         rows.loop.axes = axes
         at = axes
         kept = axes - self.n_reduced
@@ -119,23 +125,26 @@ cdef class Reduction(Kernel):
             raise ValueError(f"{op.name}: nothing to reduce")
         z_p = ad_data(<PyObject*>z)
         ad_group_axes(&groups, ad_axes(x[0]), ad_shape(x[0]), self.reduced)
-        reduce_groups(&groups, kernels.max if self.kind == MAX else kernels.sum, ad_data(x[0]),
-                      ad_size(x[0]), z_p)
+        reduce_groups(
+            &groups,
+            kernels.max if self.kind == MAX else
+            kernels.prod if self.kind == PROD else kernels.sum,
+            ad_data(x[0]), ad_size(x[0]), z_p)
         if self.kind == MEAN:
             kernels.divide(ad_size(<PyObject*>z), z_p, 1, &count, 0, NULL, 0, z_p)
         return z
 
     cdef int run_rows(self, Rows* rows, const double* x, double* z) except -1:
-        cdef ad_rows kernel = (
+        cdef ad_reduce kernel = (
             kernels.logsumexp if self.kind == LOGSUMEXP else
             kernels.softmax if self.kind == SOFTMAX else kernels.log_softmax)
         cdef PyThreadState* state
-        cdef ptrdiff_t size = rows.count * rows.n
+        cdef ptrdiff_t size = rows.outer * rows.n * rows.inner
         cdef double* x_p
         cdef double* z_p = z
         if not rows.moved:
             state = let_go(size)
-            kernel(rows.count, rows.n, x, z)
+            kernel(rows.outer, rows.n, rows.inner, x, z)
             take_back(state)
             return 0
         memory = buffer(2 * size)
@@ -143,9 +152,9 @@ cdef class Reduction(Kernel):
         state = let_go(size)
         ad_loop_copy(&rows.loop, x, x_p)
         if self.kind == LOGSUMEXP:
-            kernel(rows.count, rows.n, x_p, z)
+            kernel(rows.outer, rows.n, 1, x_p, z)
         else:
-            kernel(rows.count, rows.n, x_p, x_p + size)
+            kernel(rows.outer, rows.n, 1, x_p, x_p + size)
             move_back(rows, x_p + size, z_p)
         take_back(state)
         return 0
@@ -173,17 +182,24 @@ cdef class Reduction(Kernel):
             self.spread(op, x[0], small, g_p, ad_data(<PyObject*>gx))
             return gx
         self.rows(op, x[0], &rows)
-        size = rows.count * rows.n
-        small = rows.count if self.kind <= LOGSUMEXP else size
-        if not ad_is_array(z):
-            refuse(op, "the output", z)
-        if ad_size(g) != small or ad_size(z) != small:
+        small = rows.outer * rows.inner
+        size = small * rows.n
+        if self.kind > LOGSUMEXP:
+            small = size
+        if ad_size(g) != small:
             misfit(op)
+        if self.kind != PROD:
+            if not ad_is_array(z):
+                refuse(op, "the output", z)
+            if ad_size(z) != small:
+                misfit(op)
         gx = new_like(x[0])
         out = ad_data(<PyObject*>gx)
         if not rows.moved:
             state = let_go(size)
-            self.run_rows_gx(&rows, g_p, ad_data(z), ad_data(x[0]), out)
+            self.run_rows_gx(
+                &rows, g_p, NULL if self.kind == PROD else ad_data(z),
+                ad_data(x[0]) if self.kind <= LOGSUMEXP else NULL, out)
             take_back(state)
             return gx
         memory = buffer(3 * size)
@@ -191,7 +207,8 @@ cdef class Reduction(Kernel):
         state = let_go(size)
         if self.kind <= LOGSUMEXP:
             ad_loop_copy(&rows.loop, ad_data(x[0]), work)
-            self.run_rows_gx(&rows, g_p, ad_data(z), work, work + size)
+            self.run_rows_gx(
+                &rows, g_p, NULL if self.kind == PROD else ad_data(z), work, work + size)
         else:
             ad_loop_copy(&rows.loop, g_p, work)
             ad_loop_copy(&rows.loop, ad_data(z), work + 2 * size)
@@ -203,14 +220,12 @@ cdef class Reduction(Kernel):
     cdef void run_rows_gx(
         self, const Rows* rows, const double* g, const double* z, const double* x, double* gx
     ) noexcept nogil:
-        if self.kind == MAX:
-            kernels.max_gx(rows.count, rows.n, g, z, x, gx)
-        elif self.kind == SOFTMAX:
-            kernels.softmax_gx(rows.count, rows.n, g, z, gx)
-        elif self.kind == LOG_SOFTMAX:
-            kernels.log_softmax_gx(rows.count, rows.n, g, z, gx)
+        cdef ad_axis axis
+        if self.kind == PROD:
+            axis.outer, axis.n, axis.inner, axis.back = rows.outer, rows.n, rows.inner, 0
+            ad_prod_gx(axis, g, x, gx)
         else:
-            kernels.logsumexp_gx(rows.count, rows.n, g, z, x, gx)
+            slope_of(self.kind)(rows.outer, rows.n, rows.inner, g, z, x, gx)
 
     cdef int spread(
         self, op, PyObject* x, ptrdiff_t size, const double* g, double* out
@@ -235,6 +250,15 @@ cdef class Reduction(Kernel):
         ad_loop_copy(&loop, g, out)
         take_back(state)
         return 0
+
+
+cdef ad_reduce_gx slope_of(int kind) noexcept nogil:
+    """The kernel for a gradient."""
+    if kind == MAX:
+        return kernels.max_gx
+    if kind == LOGSUMEXP:
+        return kernels.logsumexp_gx
+    return kernels.softmax_gx if kind == SOFTMAX else kernels.log_softmax_gx
 
 
 cdef void move_back(const Rows* rows, const double* x, double* z) noexcept nogil:

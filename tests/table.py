@@ -33,7 +33,9 @@ ELEMENTWISE = [op for op in OPS.values() if op.elementwise]
 REDUCTIONS = [
     op
     for op in OPS.values()
-    if not op.moves and any(type(e.attributes.get("axis")) is tuple for e in op.examples)
+    if len(op.inputs) == 1
+    and not op.moves
+    and any(type(e.attributes.get("axis")) is tuple for e in op.examples)
 ]
 """What works along any axes: sums and their like, and those that keep the shape, as softmax."""
 

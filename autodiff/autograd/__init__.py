@@ -6,8 +6,8 @@ refused, and so are internals (``new_box``, ``backward_pass``).
 
 >>> import autodiff.autograd.numpy as np
 >>> from autodiff.autograd import grad
->>> float(grad(lambda x: np.tanh(x) ** 2)(0.5))
-0.7268619813835874
+>>> float(grad(lambda x: x * np.exp(x))(0.0))
+1.0
 """
 
 from __future__ import annotations

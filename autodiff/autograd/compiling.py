@@ -1,10 +1,27 @@
-"""Functions that are recorded the first time they are differentiated, and replayed after that."""
+"""Functions that are recorded once they have been differentiated a few times, and then replayed.
+
+For ``install(compile=True)``. A call is recorded for the shapes of its floats and for the very
+integers, booleans and other objects among its arguments. What cannot be recorded (it branches on
+values, calls SciPy, draws random numbers) is called as before, from then on.
+"""
 
 from __future__ import annotations
 
-__all__ = ["use", "wanted"]
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from autodiff.array import is_operand
+from autodiff.autograd.trees import Tree, flat
+
+__all__ = ["Recorded", "use", "wanted"]
+
+Function = Callable[..., Any]
 
 _wanted = [False]
+_BEFORE = 2  # calls of one kind before it is recorded: most functions are called once
+_MOST = 8  # kinds of calls of one function; who has more is not recorded
 
 
 def use(yes: bool) -> None:
@@ -15,3 +32,108 @@ def use(yes: bool) -> None:
 def wanted() -> bool:
     """Whether functions are to be recorded."""
     return _wanted[0]
+
+
+class Kind:
+    """Calls that one recording serves: nested alike, with the same shapes and held objects."""
+
+    def __init__(self, tree: Tree, leaves: Sequence[Any], floats: Sequence[int]) -> None:
+        self.tree = tree
+        self.floats = tuple(floats)
+        self.shapes = [np.shape(leaves[i]) for i in floats]
+        self.held = [None if i in floats else _kept(x) for i, x in enumerate(leaves)]
+        self.n_calls = 0
+        self.step: Any = None
+        self.refused = False
+
+    def serves(self, tree: Tree, leaves: Sequence[Any], floats: Sequence[int]) -> bool:
+        """Whether a call is one of these."""
+        return (
+            self.floats == tuple(floats)
+            and self.tree == tree
+            and self.shapes == [np.shape(leaves[i]) for i in floats]
+            and all(i in self.floats or _same(x, leaves[i]) for i, x in enumerate(self.held))
+        )
+
+
+def _kept(x: Any) -> Any:
+    return x.copy() if isinstance(x, np.ndarray) else x
+
+
+def _same(held: Any, given: Any) -> bool:
+    """Whether it is the very object, or an array or a plain value that is equal."""
+    if held is given:
+        return True
+    if isinstance(held, np.ndarray) and isinstance(given, np.ndarray):
+        return held.dtype == given.dtype and np.array_equal(held, given)
+    plain = (int, bool, str, bytes)
+    return type(held) is type(given) and isinstance(held, plain) and bool(held == given)
+
+
+class Recorded:
+    """A differentiated function that is replayed where it can be."""
+
+    def __init__(self, eager: Function) -> None:
+        self.eager = eager
+        self.kinds: list[Kind] = []
+
+    def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What `eager` gives for these arguments."""
+        leaves: list[Any] = []
+        tree = flat((args, kwargs), leaves)
+        if any(map(is_operand, leaves)):
+            return self.eager(*args, **kwargs)
+        floats = [i for i, x in enumerate(leaves) if _is_float(x)]
+        kind = self._kind(tree, leaves, floats)
+        if kind is None or kind.refused:
+            return self.eager(*args, **kwargs)
+        kind.n_calls += 1
+        if kind.n_calls <= _BEFORE:
+            return self.eager(*args, **kwargs)
+        return self._replayed(kind, leaves, args, kwargs)
+
+    def _kind(self, tree: Tree, leaves: Sequence[Any], floats: Sequence[int]) -> Kind | None:
+        for kind in self.kinds:
+            if kind.serves(tree, leaves, floats):
+                return kind
+        if len(self.kinds) >= _MOST:
+            return None
+        self.kinds.append(Kind(tree, leaves, floats))
+        return self.kinds[-1]
+
+    def _replayed(
+        self, kind: Kind, leaves: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        from autodiff.program import compile
+
+        if kind.step is None:
+            kind.step = compile(self._on_floats(kind, list(leaves)))
+        try:
+            found = kind.step(*[leaves[i] for i in kind.floats])
+        except Exception:  # of any kind: it is raised again, if the function is to blame
+            kind.refused, kind.step = True, None
+            return self.eager(*args, **kwargs)
+        results: list[Any] = []
+        nested = flat(found, results)
+        return nested.rebuilt(map(_own, results))
+
+    def _on_floats(self, kind: Kind, leaves: list[Any]) -> Function:
+        def step(*floats: Any) -> Any:
+            found = list(leaves)
+            for i, x in zip(kind.floats, floats, strict=True):
+                found[i] = x
+            args, kwargs = kind.tree.rebuilt(iter(found))
+            return self.eager(*args, **kwargs)
+
+        return step
+
+
+def _own(x: Any) -> Any:
+    """A result as the eager call gives it."""
+    if isinstance(x, float):
+        return np.float64(x)
+    return x[()] if isinstance(x, np.ndarray) else x
+
+
+def _is_float(x: Any) -> bool:
+    return isinstance(x, float) or (isinstance(x, np.ndarray) and x.dtype == np.float64)

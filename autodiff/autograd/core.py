@@ -206,7 +206,9 @@ def value_and_pull(what: str, fun: Function, x: Any) -> tuple[Any, Any]:
 
 def _is_real_number(y: Any) -> bool:
     """Whether it is of one element, and real."""
-    return bool(y.size == 1) if is_operand(y) else np.size(y) == 1 and not np.iscomplexobj(y)
+    if is_operand(y):
+        return bool(y.size == 1)
+    return np.size(y) == 1 and np.asarray(y).dtype.kind in "fiu"
 
 
 def _warn_independent() -> None:

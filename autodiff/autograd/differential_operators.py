@@ -47,23 +47,25 @@ __all__ = [
 
 Function = Callable[..., Any]
 
+_recorded = functools.partial(unary_to_nary, recorded=True)
+
 make_vjp = unary_to_nary(_make_vjp)
 make_jvp = unary_to_nary(_make_jvp)
 
 
-@unary_to_nary
+@_recorded
 def grad(fun: Function, x: Any) -> Any:
     """The gradient of a function of one number."""
     return value_and_pull(f"Grad of {get_name(fun)}", fun, x)[1]
 
 
-@unary_to_nary
+@_recorded
 def value_and_grad(fun: Function, x: Any) -> tuple[Any, Any]:
     """The value of a function of one number, and its gradient."""
     return value_and_pull(f"value_and_grad of {get_name(fun)}", fun, x)
 
 
-@unary_to_nary
+@_recorded
 def elementwise_grad(fun: Function, x: Any) -> Any:
     """The sum of the columns of the Jacobian; its diagonal, if there is nothing else in it."""
     vjp, ans = _make_vjp(fun, x)
@@ -76,7 +78,7 @@ def deriv(fun: Function, x: Any) -> Any:
     return _make_jvp(fun, x)(vspace(x).ones())[1]
 
 
-@unary_to_nary
+@_recorded
 def jacobian(fun: Function, x: Any) -> Any:
     """The Jacobian with respect to one number or array: the axes of the result, then those of x.
 
@@ -89,7 +91,7 @@ def jacobian(fun: Function, x: Any) -> Any:
     return found[()] if isinstance(found, np.ndarray) else found
 
 
-@unary_to_nary
+@_recorded
 def hessian(fun: Function, x: Any) -> Any:
     """The exact Hessian, in one pass over the graph of the gradient."""
     require_real(x)

@@ -16,6 +16,7 @@ import numpy as np
 from autodiff.apply import apply
 from autodiff.array import Array, as_float64, is_operand
 from autodiff.autograd.trees import Tree, flat, scalar
+from autodiff.autograd.vspaces import vspace
 from autodiff.autograd.wrap_util import wraps
 from autodiff.errors import ShapeError
 from autodiff.op import Op
@@ -60,7 +61,6 @@ def primitive(f_raw: Function) -> Function:
         return _node(f_wrapped, f_raw, trees, leaves, numbers, kwargs)
 
     f_wrapped.fun = f_raw  # type: ignore[attr-defined]
-    f_wrapped._is_autograd_primitive = True  # type: ignore[attr-defined]
     _add_old_ways(f_wrapped)
     return f_wrapped
 
@@ -235,7 +235,6 @@ def _add_old_ways(wrapped: Any) -> None:
 
     def old_defvjp(vjpmaker: Function, argnum: int = 0) -> None:
         warnings.warn(_OLD.format("defvjp"), stacklevel=2)
-        from autodiff.autograd.vspaces import vspace
 
         def staged(ans: Any, *args: Any, **kwargs: Any) -> Function:
             return lambda g: vjpmaker(g, ans, vspace(args[argnum]), vspace(g), *args, **kwargs)

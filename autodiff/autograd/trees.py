@@ -78,7 +78,10 @@ def scalar(x: Any) -> Any:
 
 
 def like(given: Any, found: Any) -> Any:
-    """`found` as a number if `given` was one, and not an array without axes."""
-    if isinstance(found, np.ndarray) and found.ndim == 0 and not isinstance(given, np.ndarray):
-        return found[()]
-    return found
+    """`found` as a number if `given` was one, and not an array without axes; in its float type."""
+    if not isinstance(found, np.ndarray):
+        return found
+    kind = getattr(given, "dtype", None)
+    if kind is not None and kind.kind == "f" and kind != found.dtype:
+        found = found.astype(kind)
+    return found[()] if found.ndim == 0 and not isinstance(given, np.ndarray) else found

@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from autodiff.autograd.compiling import Recorded, wanted
 from autodiff.autograd.util import subvals
 
 __all__ = ["get_doc", "get_name", "unary_to_nary", "wrap_nary_f", "wraps"]
@@ -48,10 +49,11 @@ def wrap_nary_f(function: Any, operator: Any, argnum: Any) -> Callable[[Function
     return wraps(function, name, docstr, op=get_name(operator), argnum=argnum)
 
 
-def unary_to_nary(unary_operator: Function) -> Function:
+def unary_to_nary(unary_operator: Function, recorded: bool = False) -> Function:
     """An operator on functions of one argument, for functions of several.
 
-    ``argnum`` is the number of the argument, or a tuple of numbers.
+    ``argnum`` is the number of the argument, or a tuple of numbers. With `recorded`, what the
+    operator gives may be recorded and replayed, see :mod:`autodiff.autograd.compiling`.
     """
 
     @functools.wraps(unary_operator)
@@ -59,18 +61,27 @@ def unary_to_nary(unary_operator: Function) -> Function:
         if type(argnum) not in (int, tuple, list):
             raise AssertionError(f"argnum is a number or a tuple of numbers, not {argnum!r}")
 
-        @wrap_nary_f(fun, unary_operator, argnum)
+        name = get_name(fun)
+
         def nary_f(*args: Any, **kwargs: Any) -> Any:
             one = isinstance(argnum, int)
             x = args[argnum] if one else tuple(args[i] for i in argnum)
 
-            @wraps(fun)
             def unary_f(x: Any) -> Any:
                 given = [(argnum, x)] if one else zip(argnum, x, strict=True)
                 return fun(*subvals(args, given), **kwargs)
 
+            unary_f.__name__ = name
             return unary_operator(unary_f, x, *more, **named)
 
-        return nary_f
+        if not recorded or more or named:
+            return wrap_nary_f(fun, unary_operator, argnum)(nary_f)
+        replayed = Recorded(nary_f)
+
+        @wrap_nary_f(fun, unary_operator, argnum)
+        def choose(*args: Any, **kwargs: Any) -> Any:
+            return replayed(args, kwargs) if wanted() else nary_f(*args, **kwargs)
+
+        return choose
 
     return nary_operator

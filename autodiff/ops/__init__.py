@@ -4,10 +4,13 @@ arithmetic, powers : sums, products, powers, element by element
 elementwise : functions of one variable, choices, comparisons
 trigonometric, logarithms, rounding, logical, bounds : more of these
 linear : matrix products
-reduce : sums, means, maxima, the softmax family
+reduce : sums, means, products, maxima, the softmax family
+cumulative : running sums and products
 shape : reshape, transpose, broadcast
 parts : joins, slices
 rows : rows by number
+products, einsum : NumPy's products, said with matrix products
+statistics, calculus : NumPy's variances, differences, integrals and their like
 alias : the same under another name
 masks, gather : elements by masks and arrays of integers
 choosing : elements by number, by conditions
@@ -22,6 +25,7 @@ from __future__ import annotations
 from autodiff.ops import arrange as _arrange  # noqa: F401
 from autodiff.ops import as_numpy as _as_numpy  # noqa: F401
 from autodiff.ops import bounds as _bounds  # noqa: F401
+from autodiff.ops import calculus as _calculus  # noqa: F401
 from autodiff.ops import choosing as _choosing  # noqa: F401
 from autodiff.ops import creation as _creation  # noqa: F401
 from autodiff.ops import joins as _joins  # noqa: F401
@@ -30,11 +34,15 @@ from autodiff.ops import masks as _masks  # noqa: F401
 from autodiff.ops import orders as _orders  # noqa: F401
 from autodiff.ops import pad as _pad  # noqa: F401
 from autodiff.ops import piecewise as _piecewise  # noqa: F401
+from autodiff.ops import products as _products  # noqa: F401
+from autodiff.ops import statistics as _statistics  # noqa: F401
 from autodiff.ops import triangles as _triangles  # noqa: F401
 from autodiff.ops.alias import *  # noqa: F403
 from autodiff.ops.alias import __all__ as _alias
 from autodiff.ops.arithmetic import *  # noqa: F403
 from autodiff.ops.arithmetic import __all__ as _arithmetic
+from autodiff.ops.cumulative import *  # noqa: F403
+from autodiff.ops.cumulative import __all__ as _cumulative
 from autodiff.ops.elementwise import *  # noqa: F403
 from autodiff.ops.elementwise import __all__ as _elementwise
 from autodiff.ops.linear import *  # noqa: F403
@@ -66,6 +74,7 @@ __all__ = sorted(
     {
         *_alias,
         *_arithmetic,
+        *_cumulative,
         *_elementwise,
         *_linear,
         *_parts,

@@ -13,11 +13,14 @@ import numpy as np
 
 from autodiff.array import Shape
 from autodiff.declare import declare, numpy_name
+from autodiff.errors import ShapeError
 from autodiff.op import BoundOp, Example, Sample, example
 from autodiff.ops.arguments import Axis, operand, over_axes, over_some, some_axes_of
+from autodiff.ops.arithmetic import multiply
 from autodiff.ops.batches import along_axis
+from autodiff.ops.cumulative import except_itself
 from autodiff.ops.elementwise import equal, exp, where
-from autodiff.ops.shape import broadcast_to, reshape
+from autodiff.ops.shape import broadcast_to, reshape, transpose
 
 __all__ = [
     "log_softmax",
@@ -25,6 +28,7 @@ __all__ = [
     "max",
     "mean",
     "min",
+    "prod",
     "softmax",
     "sum",
 ]
@@ -135,12 +139,97 @@ def mean(x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     return np.sum(x, axis=axis, keepdims=keepdims) / float(_count(x, axis))
 
 
+def _prod_backward(g: Any, z: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    # g times the product of all others: dividing z by x would be wrong where a factor is 0.
+    shape, n_axes = x.shape, len(x.shape)
+    order = (*[i for i in range(n_axes) if i not in axis], *axis)
+    rows = tuple([shape[i] for i in order[: n_axes - len(axis)]])
+    flat = reshape(transpose(x, order), (*rows, _count(x, axis)))
+    others = reshape(except_itself(flat, len(rows)), tuple([shape[i] for i in order]))
+    back = sorted(range(n_axes), key=order.__getitem__)
+    return multiply(_spread(g, x, axis), transpose(others, back))
+
+
+@declare(
+    numpy=("numpy.prod",),
+    arguments=over_axes,
+    empty=_empty_reductions(identity=True),
+    shape=_reduced,
+    backward=_prod_backward,
+    reads="x",
+    batched=along_axis,
+    examples=_reductions()[:-1],  # but for that of no axes, whose gradient reads nothing
+)
+def prod(x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    """z = Π x over `axis`; the gradient is right where factors are 0."""
+    return np.prod(x, axis=axis, keepdims=keepdims)
+
+
+# ---- the maximum ----------------------------------------------------------------------
+
+
+def _gradients(n_inputs: int, kind: str = "real") -> list[Example]:
+    """Examples of gradients that are ops: g, the value, and x if that is read."""
+    cases: list[tuple[Shape, tuple[int, ...]]] = [
+        ((3, 4), (1,)), ((3, 4), (0,)), ((2, 3, 4), (1,)), ((2, 3, 4), (0, 2)), ((5,), (0,))
+    ]  # fmt: skip
+    return [
+        Example((Sample(s), Sample(s, 0.0, 1.0, kind), Sample(x, 0.0, 1.0, kind))[:n_inputs],
+                {"axis": axis})
+        for x, axis in cases
+        for s in [_reduced(x, axis=axis, keepdims=True) if n_inputs == 3 else x]
+    ]  # fmt: skip
+
+
+def _empty_gradients(n_inputs: int) -> tuple[Example, ...]:
+    return tuple(
+        example(*[s, s, x][:n_inputs], axis=axis)
+        for x, axis in _EMPTY
+        if 0 in _reduced(x, axis=axis, keepdims=False)
+        for s in [_reduced(x, axis=axis, keepdims=True) if n_inputs == 3 else x]
+    )
+
+
+def _gradient_shape(g: Shape, z: Shape, x: Shape, *, axis: tuple[int, ...]) -> Shape:
+    kept = _reduced(x, axis=axis, keepdims=True)
+    if g != kept or z != kept:
+        raise ShapeError(f"gradients over axes {axis} of {x} have shape {kept}, not {g} and {z}")
+    return x
+
+
+def _winners(top: Any, x: Any, axis: tuple[int, ...]) -> tuple[Any, Any]:
+    """1 where x is the maximum, and how many of them there are."""
+    winners = equal(x, top)
+    return winners, sum.normal(winners, axis=axis, keepdims=True)
+
+
+def _max_gradient_backward(
+    g: Any, z: Any, share: Any, top: Any, x: Any, *, axis: tuple[int, ...]
+) -> Any:
+    winners, count = _winners(top, x, axis)
+    return sum.normal(where(winners, g / count, 0.0), axis=axis, keepdims=True)
+
+
+@declare(
+    ulps=0.5,
+    shape=_gradient_shape,
+    backward=(_max_gradient_backward, None, None),
+    reads="top x",
+    batched=along_axis,
+    examples=_gradients(3, "boolean"),  # ties
+    empty=_empty_gradients(3),
+)
+def _max_gradient(g: Any, top: Any, x: Any, *, axis: tuple[int, ...]) -> Any:
+    """z = g / n where x is the maximum `top`, of which there are n over `axis`, else 0."""
+    winners = x.real == top.real
+    share = g / np.sum(winners, axis=axis, keepdims=True)
+    return np.where(winners, share, 0.0)  # they choose it: 0 · inf is no gradient
+
+
 def _max_backward(g: Any, z: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     # Ties share the gradient equally, as in PyTorch's amax and in JAX.
-    # They choose it: 0 · inf is no gradient.
-    winners = equal(x, _spread(z, x, axis))
-    share = reshape(g, _kept(x, axis)) / sum(winners, axis=axis, keepdims=True)
-    return where(winners, share, 0.0)
+    kept = _kept(x, axis)
+    return _max_gradient.normal(reshape(g, kept), reshape(z, kept), x, axis=axis)
 
 
 @declare(
@@ -175,8 +264,38 @@ def _finite_max(x: Any, axis: tuple[int, ...]) -> Any:
     return np.where(np.isfinite(m), m, 0.0)
 
 
+def _logsumexp_gradient_g(
+    g: Any, z: Any, share: Any, total: Any, x: Any, *, axis: tuple[int, ...]
+) -> Any:
+    return sum.normal(g * exp(x - total), axis=axis, keepdims=True)
+
+
+def _logsumexp_gradient_total(
+    g: Any, z: Any, share: Any, total: Any, x: Any, *, axis: tuple[int, ...]
+) -> Any:
+    return -sum.normal(g * z, axis=axis, keepdims=True)
+
+
+@declare(
+    shape=_gradient_shape,
+    backward=(
+        _logsumexp_gradient_g,
+        _logsumexp_gradient_total,
+        lambda g, z, share, total, x, *, axis: g * z,
+    ),
+    reads="z total x",
+    batched=along_axis,
+    examples=_gradients(3),
+    empty=_empty_gradients(3),
+)
+def _logsumexp_gradient(g: Any, total: Any, x: Any, *, axis: tuple[int, ...]) -> Any:
+    """z = g e^(x - total): the gradient of logsumexp over `axis`, which is `total`."""
+    return g * np.exp(x - total)
+
+
 def _logsumexp_backward(g: Any, z: Any, x: Any, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-    return _spread(g, x, axis) * exp(x - _spread(z, x, axis))
+    kept = _kept(x, axis)
+    return _logsumexp_gradient.normal(reshape(g, kept), reshape(z, kept), x, axis=axis)
 
 
 @declare(
@@ -220,8 +339,42 @@ def _empty_softmaxes() -> tuple[Example, ...]:
     )
 
 
+def _pair_shape(g: Shape, y: Shape, *, axis: tuple[int, ...]) -> Shape:
+    if g != y:
+        raise ShapeError(f"a gradient of shape {g} is given for a value of shape {y}")
+    return y
+
+
+def _total(x: Any, axis: tuple[int, ...]) -> Any:
+    return sum.normal(x, axis=axis, keepdims=True)
+
+
+def _softmax_gradient_g(g: Any, z: Any, of: Any, y: Any, *, axis: tuple[int, ...]) -> Any:
+    return _softmax_backward(g, y, None, axis=axis)
+
+
+def _softmax_gradient_y(g: Any, z: Any, of: Any, y: Any, *, axis: tuple[int, ...]) -> Any:
+    return g * (of - _total(of * y, axis)) - of * _total(g * y, axis)
+
+
+@declare(
+    shape=_pair_shape,
+    backward=(
+        _softmax_gradient_g,
+        _softmax_gradient_y,
+    ),
+    reads="g y",
+    batched=along_axis,
+    examples=_gradients(2),
+    empty=_empty_gradients(2),
+)
+def _softmax_gradient(g: Any, y: Any, *, axis: tuple[int, ...]) -> Any:
+    """z = y (g - Σ g y): the gradient of softmax over `axis`, which is y."""
+    return y * (g - np.sum(g * y, axis=axis, keepdims=True))
+
+
 def _softmax_backward(g: Any, z: Any, x: Any, *, axis: tuple[int, ...]) -> Any:
-    return z * (g - sum(g * z, axis=axis, keepdims=True))
+    return _softmax_gradient.normal(g, z, axis=axis)
 
 
 @declare(
@@ -239,8 +392,24 @@ def softmax(x: Any, *, axis: tuple[int, ...]) -> Any:
     return e / np.sum(e, axis=axis, keepdims=True)
 
 
+@declare(
+    shape=_pair_shape,
+    backward=(
+        lambda g, z, of, y, *, axis: g - _total(g * exp(y), axis),
+        lambda g, z, of, y, *, axis: -(g * exp(y) * _total(of, axis)),
+    ),
+    reads="g y",
+    batched=along_axis,
+    examples=_gradients(2),
+    empty=_empty_gradients(2),
+)
+def _log_softmax_gradient(g: Any, y: Any, *, axis: tuple[int, ...]) -> Any:
+    """z = g - e^y Σ g: the gradient of log_softmax over `axis`, which is y."""
+    return g - np.exp(y) * np.sum(g, axis=axis, keepdims=True)
+
+
 def _log_softmax_backward(g: Any, z: Any, x: Any, *, axis: tuple[int, ...]) -> Any:
-    return g - exp(z) * sum(g, axis=axis, keepdims=True)
+    return _log_softmax_gradient.normal(g, z, axis=axis)
 
 
 @declare(

@@ -39,9 +39,13 @@ static void load(ad_reader *reader, ad_instruction *to)
     reduction *p = ad_take_memory(reader, 1, sizeof *p);
     const char *op = ad_read_name(reader);
     if (ad_refused(reader)) return;
+    const ad_kernels *kernels = ad_kernels_of(reader);
     const bool is_max = strcmp(op, "max") == 0;
-    if (!is_max && strcmp(op, "sum") != 0) ad_refuse(reader, AD_NO_OP);
-    p->reduce = is_max ? ad_kernels_of(reader)->max : ad_kernels_of(reader)->sum;
+    p->reduce = is_max                    ? kernels->max
+                : strcmp(op, "sum") == 0  ? kernels->sum
+                : strcmp(op, "prod") == 0 ? kernels->prod
+                                          : NULL;
+    if (p->reduce == NULL) ad_refuse(reader, AD_NO_OP);
     p->outer = ad_read_size(reader);
     p->reduced = ad_read_size(reader);
     if (is_max && p->reduced == 0 && p->outer > 0) ad_refuse(reader, AD_NO_ELEMENTS);

@@ -1,4 +1,4 @@
-/* Kind `rows`: the softmax family, along rows. */
+/* Kind `rows`: the softmax family, x[outer, n, inner] along n. */
 #include "instruction.h"
 
 #include <string.h>
@@ -7,8 +7,8 @@
 
 typedef struct {
     ad_parts parts;
-    ad_rows map;
-    ptrdiff_t n_rows, n, z_row; /* z_row: numbers of z for each row */
+    ad_reduce map;
+    ptrdiff_t outer, n, inner, z_row; /* z_row: numbers of z for each of `outer` */
     const double *x;
     double *z;
 } rows;
@@ -16,23 +16,23 @@ typedef struct {
 static int execute(void *parameters)
 {
     const rows *p = parameters;
-    p->map(p->n_rows, p->n, p->x, p->z);
+    p->map(p->outer, p->n, p->inner, p->x, p->z);
     return 0;
 }
 
 static void do_parts(void *work, ptrdiff_t first, ptrdiff_t last, int helps)
 {
     const rows *p = work;
-    const ptrdiff_t from = ad_part_begin(p->n_rows, p->parts.n, first);
-    const ptrdiff_t to = ad_part_begin(p->n_rows, p->parts.n, last);
+    const ptrdiff_t from = ad_part_begin(p->outer, p->parts.n, first);
+    const ptrdiff_t to = ad_part_begin(p->outer, p->parts.n, last);
     (void)helps;
-    p->map(to - from, p->n, p->x + from * p->n, p->z + from * p->z_row);
+    p->map(to - from, p->n, p->inner, p->x + from * p->n * p->inner, p->z + from * p->z_row);
 }
 
 static void cut(rows *p)
 {
-    const double steps = (double)p->n * EXPONENTIAL;
-    p->parts = (ad_parts){do_parts, ad_parts_of((double)p->n_rows, steps, AD_CUT_FROM_STEPS)};
+    const double steps = (double)p->n * (double)p->inner * EXPONENTIAL;
+    p->parts = (ad_parts){do_parts, ad_parts_of((double)p->outer, steps, AD_CUT_FROM_STEPS)};
 }
 
 static void load(ad_reader *reader, ad_instruction *to)
@@ -46,20 +46,23 @@ static void load(ad_reader *reader, ad_instruction *to)
              : strcmp(op, "log_softmax") == 0 ? kernels->log_softmax
                                               : NULL;
     if (p->map == NULL) ad_refuse(reader, AD_NO_OP);
-    p->n_rows = ad_read_size(reader);
+    p->outer = ad_read_size(reader);
     p->n = ad_read_size(reader);
-    if (p->n == 0 && p->n_rows > 0) ad_refuse(reader, AD_NO_ELEMENTS);
-    p->z_row = p->map == kernels->logsumexp ? 1 : p->n;
-    const ptrdiff_t n_in = ad_times(reader, p->n_rows, p->n);
-    const ptrdiff_t n_out = ad_times(reader, p->n_rows, p->z_row);
+    if (p->n == 0 && p->outer > 0) ad_refuse(reader, AD_NO_ELEMENTS);
+    p->inner = ad_read_size(reader);
+    const ptrdiff_t n_rows = ad_times(reader, p->outer, p->inner);
+    const ptrdiff_t n_in = ad_times(reader, n_rows, p->n);
+    const ptrdiff_t n_out = p->map == kernels->logsumexp ? n_rows : n_in;
+    if (ad_refused(reader)) return;
+    p->z_row = p->outer == 0 ? 0 : n_out / p->outer;
     const ad_operand x = ad_read_operand(reader), z = ad_read_operand(reader);
     ad_bind(reader, &p->x, x, 0, n_in);
     ad_bind_output(reader, &p->z, z, 0, n_out);
-    if (x.offset != z.offset || n_in != n_out) /* else row by row, in place */
+    if (x.offset != z.offset || n_in != n_out) /* else number by number, in place */
         ad_keep_apart(reader, x, n_in, z, n_out);
     cut(p);
-    ad_set_instruction(to, p->n_rows == 0 ? ad_execute_nothing : execute, p,
-                       p->n_rows == 0 ? NULL : &p->parts);
+    ad_set_instruction(to, n_rows == 0 ? ad_execute_nothing : execute, p,
+                       n_rows == 0 ? NULL : &p->parts);
 }
 
 AD_KIND("rows", load, NULL)

@@ -265,3 +265,27 @@ def test_one_node_as_an_array_is_itself() -> None:
     assert anp.result_type(x, np.float32) == np.float64
     assert anp.array_str(x) == "[1. 2.]"
     assert anp.array_repr(x) == "array([1., 2.])"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda np, x, s: np.r_[x],
+        lambda np, x, s: np.r_[x, s, 2.0],
+        lambda np, x, s: np.r_[0:3, x, [1.0, 4.0]],
+        lambda np, x, s: np.r_[s, [s, 2.0]],
+        lambda np, x, s: np.r_[np.ones((1, 2)), np.reshape(x, (1, 2))],
+        lambda np, x, s: np.c_[x, x],
+        lambda np, x, s: np.c_[x],
+        lambda np, x, s: np.c_[np.ones((2, 2)), x, [5.0, 6.0]],
+    ],
+)
+def test_brackets_join(call: Callable[..., Any]) -> None:
+    x, s = np.array([1.0, -2.0]), np.array(3.0)
+    z = call(anp, Tensor(x), Tensor(s))
+    assert isinstance(z, Node)
+    np.testing.assert_array_equal(z.value, call(np, x, s))
+    np.testing.assert_array_equal(call(anp, x, s), call(np, x, s))
+    assert len(anp.r_) == 0
+    with pytest.raises(ShapeError, match="directives"):
+        anp.r_["1,2", Tensor(x)]

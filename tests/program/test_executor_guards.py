@@ -61,9 +61,9 @@ def test_nothing_touches_what_lies_behind_a_buffer(n, isa, rng):
             elementwise((n,), backwards, applications),
             Reduce("sum", 1, n, 1, (1, 0), (3, n - 1)),
             Reduce("max", 1, 1, n, (1, 0), (3, 0)),
-            Rows("softmax", 1, n, (1, 0), (3, 0)),
-            Rows("log_softmax", n, 1, (1, 0), (3, 0)),
-            Rows("logsumexp", 1, n, (1, 0), (3, n - 1)),
+            Rows("softmax", 1, n, 1, (1, 0), (3, 0)),
+            Rows("log_softmax", n, 1, 1, (1, 0), (3, 0)),
+            Rows("logsumexp", 1, n, 1, (1, 0), (3, n - 1)),
         ],
         [((3, 0), (n,))],
     )

@@ -23,15 +23,22 @@ from autodiff.program.code.kinds.call_back import CallBack, Given
 from autodiff.program.code.kinds.cholesky import Cholesky
 from autodiff.program.code.kinds.cholesky_gradient import CholeskyGradient
 from autodiff.program.code.kinds.copy import Copy
+from autodiff.program.code.kinds.cumulative import Cumulative
+from autodiff.program.code.kinds.eigh import Eigh
+from autodiff.program.code.kinds.expm import Expm
 from autodiff.program.code.kinds.gemm import Gemm
 from autodiff.program.code.kinds.lu import Lu
 from autodiff.program.code.kinds.lu_determinant import LuDeterminant
 from autodiff.program.code.kinds.lu_solve import LuSolve
 from autodiff.program.code.kinds.map import Apply, Map, Window
+from autodiff.program.code.kinds.qr import Qr
 from autodiff.program.code.kinds.reduce import Reduce
-from autodiff.program.code.kinds.rows import Rows
+from autodiff.program.code.kinds.rows import Rows, RowsGradient
 from autodiff.program.code.kinds.scatter_rows import ScatterRows
+from autodiff.program.code.kinds.solve_sylvester import SolveSylvester
 from autodiff.program.code.kinds.solve_triangular import SolveTriangular
+from autodiff.program.code.kinds.sqrtm import Sqrtm
+from autodiff.program.code.kinds.svd import Svd
 from autodiff.program.code.kinds.take import Take
 from autodiff.program.code.stack import OfStack
 from autodiff.program.code.words import from_words, to_words
@@ -86,8 +93,14 @@ OTHERS = [
          at(ARENA), 1, (), (), (), ()),
     Reduce("sum", 3, 4, 1, at(ARGUMENT), at(ARENA, 1)),
     Reduce("max", 2, 3, 2, at(ARGUMENT), at(BUFFER, 5)),
-    Rows("logsumexp", 4, 3, at(ARGUMENT), at(ARENA, 3)),
-    Rows("softmax", 3, 4, at(ARGUMENT), at(ARENA, 20)),
+    Rows("logsumexp", 4, 3, 1, at(ARGUMENT), at(ARENA, 3)),
+    Rows("softmax", 3, 4, 1, at(ARGUMENT), at(ARENA, 20)),
+    Rows("log_softmax", 2, 3, 2, at(ARGUMENT), at(ARENA, 3)),
+    RowsGradient("_max_gradient", 2, 3, 2, at(BUFFER), at(FIXED), at(ARGUMENT), at(ARENA, 30)),
+    RowsGradient("_softmax_gradient", 2, 3, 2, at(ARGUMENT), at(BUFFER), None, at(ARENA, 30)),
+    Cumulative("cumprod", 2, 3, 2, True, at(ARGUMENT), None, at(ARENA, 30)),
+    Cumulative("_recurrence", 2, 3, 2, False, at(ARGUMENT), at(BUFFER), at(ARENA, 30)),
+    Reduce("prod", 2, 3, 2, at(ARGUMENT), at(BUFFER, 5)),
     Take(3, 4, 2, at(ARGUMENT), at(FIXED, 8), at(ARENA, 30)),
     ScatterRows(6, 2, 3, at(ARGUMENT), at(FIXED, 8), at(BUFFER, 11)),
     CallBack("_own_call", 1, (Given(at(ARGUMENT), (4, 3)), Given(at(NUMBER), ())),
@@ -102,6 +115,12 @@ OTHERS += [
     Lu(2, 2, at(ARGUMENT), at(ARENA, 110)),
     LuSolve(1, 3, 1, True, at(ARGUMENT), at(FIXED), at(ARENA, 130)),
     LuDeterminant(2, 2, "log", at(ARGUMENT), at(ARENA, 140)),
+    Eigh(1, 3, at(ARGUMENT), at(ARENA, 150), at(ARENA, 160)),
+    Svd(2, 2, 3, at(ARGUMENT), at(ARENA, 170), at(ARENA, 180), at(ARENA, 190)),
+    Qr(1, 4, 3, at(ARGUMENT), at(ARENA, 210), at(ARENA, 230)),
+    Expm(1, 3, at(ARGUMENT), at(ARENA, 240)),
+    Sqrtm(2, 2, at(BUFFER), at(ARENA, 250)),
+    SolveSylvester(1, 3, 2, at(ARGUMENT), at(BUFFER), at(FIXED), at(ARENA, 260)),
 ]
 
 INTERESTING = [0, 1, -1, 2, 3, 5, 8, -2, -3, 63, 64, 512, 4095, 4096, 1 << 16, 1 << 31, 1 << 32,
@@ -195,8 +214,20 @@ def accesses(i: Any) -> Iterator[Access]:
         yield i.x, 0, i.outer * i.reduced * i.inner, False
         yield i.z, 0, i.outer * i.inner, True
     elif isinstance(i, Rows):
-        yield i.x, 0, i.n_rows * i.n, False
-        yield i.z, 0, i.n_rows * (1 if i.op == "logsumexp" else i.n), True
+        n_rows = i.outer * i.inner
+        yield i.x, 0, n_rows * i.n, False
+        yield i.z, 0, n_rows * (1 if i.op == "logsumexp" else i.n), True
+    elif isinstance(i, RowsGradient):
+        n_rows = i.outer * i.inner
+        for x in (i.g, i.y):
+            yield x, 0, n_rows * (i.n if i.x is None else 1), False
+        for place, writes in ((i.x, False), (i.z, True)):
+            if place is not None:
+                yield place, 0, n_rows * i.n, writes
+    elif isinstance(i, Cumulative):
+        for place, writes in ((i.x, False), (i.a, False), (i.z, True)):
+            if place is not None:
+                yield place, 0, i.outer * i.n * i.inner, writes
     elif isinstance(i, OfStack):
         yield from stack_accesses(i)
     elif isinstance(i, CallBack):

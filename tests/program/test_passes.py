@@ -228,7 +228,8 @@ def test_combine_multiplies_and_adds_in_one_map() -> None:
 def test_legalise_groups_neighbouring_axes() -> None:
     def make() -> Any:
         return lambda x: (x.sum(axis=(0, 1)), x.mean(axis=(0, 2)), ops.softmax(x, axis=0),
-                          ops.logsumexp(x, axis=(0, 1)), x.max(axis=(0, 2)))  # fmt: skip
+                          ops.logsumexp(x, axis=(0, 1)), ops.softmax(x, axis=(0, 2)),
+                          x.max(axis=(0, 2)))  # fmt: skip
 
     program = record(make, np.ones((2, 3, 4)), without=PASSES).improved
     for i in program.instructions:
@@ -237,8 +238,8 @@ def test_legalise_groups_neighbouring_axes() -> None:
             assert axis == tuple(range(axis[0], axis[-1] + 1))
         assert i.op.name != "mean"
         if i.op.name in ("softmax", "logsumexp"):
-            n, axis = len(i.inputs[0].shape), i.op.attributes["axis"]
-            assert axis == tuple(range(n - len(axis), n))
+            axis = i.op.attributes["axis"]
+            assert axis == tuple(range(axis[0], axis[-1] + 1))
 
 
 def test_passes_that_have_nothing_to_do_change_nothing() -> None:

@@ -169,7 +169,7 @@ def test_reductions_rows_and_copies(isa, rng):
     rows, cols = x.shape
     sums, maxima = np.zeros(rows), np.zeros((17, cols))
     for name in ("softmax", "log_softmax", "logsumexp"):
-        code = [Rows(name, rows, cols, (1, 0), (2, 0))]
+        code = [Rows(name, rows, cols, 1, (1, 0), (2, 0))]
         same_bits(lambda code=code: program_of(0, [], [x, z], code, []), [z])
     code = [Reduce("sum", rows, cols, 1, (1, 0), (2, 0)),
             Reduce("max", 17, 59, cols, (1, 0), (3, 0)),

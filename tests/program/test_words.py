@@ -14,10 +14,11 @@ from autodiff.program.code.flat import Code
 from autodiff.program.code.kind import KINDS, Operand
 from autodiff.program.code.kinds.call_back import CallBack, Given
 from autodiff.program.code.kinds.copy import Copy
+from autodiff.program.code.kinds.cumulative import Cumulative
 from autodiff.program.code.kinds.gemm import Gemm
 from autodiff.program.code.kinds.map import Apply, Map, Window
 from autodiff.program.code.kinds.reduce import Reduce
-from autodiff.program.code.kinds.rows import Rows
+from autodiff.program.code.kinds.rows import Rows, RowsGradient
 from autodiff.program.code.kinds.scatter_rows import ScatterRows
 from autodiff.program.code.kinds.take import Take
 from autodiff.program.code.words import MAGIC, from_words, to_words
@@ -37,7 +38,11 @@ EACH = [
     Gemm(True, False, 2, 3, 4, -0.0, None, X, 2, Y, 3, NAN, Z, 3, (), (), (), ()),
     Gemm(False, True, 2, 3, 4, 0.1, Y, X, 2, Y, 3, math.inf, Z, 3, (5, 6), (1, 2), (0, 0), (6, 1)),
     Reduce("max", 1, 2, 3, X, Z),
-    Rows("logsumexp", 4, 5, X, Z),
+    Rows("logsumexp", 4, 5, 1, X, Z),
+    RowsGradient("_max_gradient", 2, 3, 4, X, Y, X, Z),
+    RowsGradient("_softmax_gradient", 2, 3, 4, X, Y, None, Z),
+    Cumulative("cumsum", 2, 3, 4, True, X, None, Z),
+    Cumulative("_recurrence", 2, 3, 4, False, X, Y, Z),
     Take(3, 2**40, 4, X, Y, Z),
     ScatterRows(3, 2, 4, X, Y, Z),
     CallBack("_own_call", 2, (Given(X, (3, 0)), Given(Y, ())), (Given(Z, (2, 3)),)),

@@ -6,8 +6,11 @@ of integers and booleans, not nodes. In a compiled step they give what `autodiff
 
 from __future__ import annotations
 
+from autodiff.autograd.numpy.without_gradient import make_diagonal as make_diagonal
 from autodiff.autograd.numpy.without_gradient import raw_functions
 from autodiff.namespace import fill
+from autodiff.numpy.joining import c_ as c_
+from autodiff.numpy.joining import r_ as r_
 
 __all__, __getattr__, __dir__ = fill(globals(), "numpy")
 

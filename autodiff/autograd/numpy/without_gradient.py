@@ -11,7 +11,7 @@ import autodiff.numpy
 from autodiff.autograd.tracer import getval, isbox
 from autodiff.served import holds_operand
 
-__all__ = ["raw_functions"]
+__all__ = ["make_diagonal", "raw_functions", "where"]
 
 _NAMES = (
     "all", "allclose", "any", "argmax", "argmin", "argpartition", "argsort", "argwhere", "around",
@@ -25,8 +25,25 @@ _NAMES = (
 
 
 def raw_functions() -> dict[str, Callable[..., Any]]:
-    """Those of them that this NumPy has."""
-    return {name: _raw(name) for name in _NAMES if hasattr(np, name)}
+    """Those of them that this NumPy has, and ``where``, whose arguments may be given by name."""
+    return {"where": where, **{name: _raw(name) for name in _NAMES if hasattr(np, name)}}
+
+
+def where(condition: Any, x: Any = None, y: Any = None) -> Any:
+    """numpy.where; of a condition alone, where it is true."""
+    if x is None and y is None:
+        return np.where(getval(condition))
+    found = autodiff.numpy.where(condition, x, y)
+    if np.ndim(found) == 0 and not isbox(found) and not isinstance(x, np.ndarray):
+        return x if condition else y
+    return found
+
+
+def make_diagonal(D: Any, offset: int = 0, axis1: int = -1, axis2: int = -2) -> Any:
+    """D along the diagonals of new matrices, which are 0 elsewhere."""
+    if (offset, axis1, axis2) != (0, -1, -2):
+        raise NotImplementedError("make_diagonal: offset=0, axis1=-1, axis2=-2 alone")
+    return D[..., None] * np.eye(np.shape(D)[-1])
 
 
 def _raw(name: str) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""Kind `reduce`: sums and maxima over neighbouring axes."""
+"""Kind `reduce`: sums, products and maxima over neighbouring axes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = ["Reduce"]
 
 @instruction_kind
 class Reduce(Kind):
-    """x[outer, reduced, inner] to z[outer, inner]. op : "sum" or "max"."""
+    """x[outer, reduced, inner] to z[outer, inner]. op : "sum", "prod" or "max"."""
 
     name: ClassVar[str] = "reduce"
-    ops: ClassVar[tuple[str, ...]] = ("sum", "max")
+    ops: ClassVar[tuple[str, ...]] = ("sum", "prod", "max")
     composed: ClassVar[tuple[str, ...]] = ("mean",)
 
     op: str
