@@ -8,6 +8,7 @@ made by broadcasting, as positions in these axes counted as one.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,8 +17,9 @@ import numpy as np
 from autodiff.array import Shape, as_float64, is_operand
 from autodiff.declare import declare
 from autodiff.errors import AutodiffError, IndexRangeError, ShapeError
-from autodiff.op import Example, Sample
+from autodiff.op import BoundOp, Example, Sample
 from autodiff.ops.arguments import MAX_AXES, brief, whole_number
+from autodiff.ops.batches import all_batches
 from autodiff.ops.masks import flatnonzero, is_mask, is_numbers
 from autodiff.ops.shape import broadcast_to
 from autodiff.refusal import refusal
@@ -274,9 +276,14 @@ def _join_shape(first: Shape, second: Shape, *, n_first: int, n_second: int) -> 
     return first
 
 
+def _join_batched(bound: BoundOp, operands: Sequence[Any], carries: Sequence[bool]) -> Any:
+    return _join_numbers.normal(*all_batches(operands, carries), **bound.attributes)
+
+
 @declare(
     shape=_join_shape,
     backward=(None, None),
+    batched=_join_batched,
     ulps=0.0,
     examples=[
         Example(

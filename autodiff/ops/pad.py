@@ -20,7 +20,6 @@ from autodiff.ops.reduce import min as minimum_of
 from autodiff.ops.rows import take
 from autodiff.ops.shape import broadcast_to
 from autodiff.refusal import refusal
-from autodiff.served import holds_operand
 
 __all__ = ["pad"]
 
@@ -103,7 +102,7 @@ def _widths(x: Any, pad_width: Any) -> _Widths:
 def _pairs(what: str, x: Any, given: Any) -> list[Any]:
     """A pair for each axis, of what may be a number, a pair, or a list of pairs."""
     n = len(x.shape)
-    if not is_operand(given) and holds_operand([given]):
+    if isinstance(given, list | tuple) and _has_operand(given):
         given = NAMES["numpy.array"](given)
     values: Any = given if is_operand(given) else np.array(given, object)
     if is_operand(values):
@@ -120,6 +119,12 @@ def _pairs(what: str, x: Any, given: Any) -> list[Any]:
             f"array has shape {x.shape}",
             array=x,
         ) from None
+
+
+def _has_operand(values: Any) -> bool:
+    if isinstance(values, list | tuple):
+        return any(map(_has_operand, values))
+    return is_operand(values)
 
 
 # ---- modes ------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ give the first NaN, if there is one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,8 +14,9 @@ import numpy as np
 from autodiff.array import Shape
 from autodiff.declare import declare, numpy_name
 from autodiff.errors import ShapeError
-from autodiff.op import Example, Sample
+from autodiff.op import BoundOp, Example, Sample
 from autodiff.ops.arguments import axis_of, brief, flag, operand
+from autodiff.ops.batches import along_axis, one_by_one
 from autodiff.ops.rows import take
 from autodiff.ops.shape import reshape
 from autodiff.refusal import refusal
@@ -42,6 +44,7 @@ def _argsort_arguments(
     arguments=_argsort_arguments,
     shape=lambda a, *, axis: a,
     backward=None,
+    batched=along_axis,
     ulps=0.0,
     examples=[
         Example((Sample((7,), kind="distinct"),), {"axis": 0}),
@@ -89,6 +92,7 @@ _NO_EXTREMES = (Example((Sample((0, 3)),), {"axis": 1}),)
     arguments=_extreme_arguments,
     shape=_extreme_shape,
     backward=None,
+    batched=along_axis,
     ulps=0.0,
     examples=_EXTREMES,
     empty=_NO_EXTREMES,
@@ -106,6 +110,7 @@ def argmax(a: Any, *, axis: int) -> Any:
     arguments=_extreme_arguments,
     shape=_extreme_shape,
     backward=None,
+    batched=along_axis,
     ulps=0.0,
     examples=_EXTREMES,
     empty=_NO_EXTREMES,
@@ -135,11 +140,18 @@ def _searchsorted_shape(a: Shape, v: Shape, *, side: str) -> Shape:
     return v
 
 
+def _searchsorted_batched(bound: BoundOp, operands: Sequence[Any], carries: Sequence[bool]) -> Any:
+    if carries[0]:
+        return one_by_one(bound, operands, carries)
+    return searchsorted.normal(*operands, **bound.attributes)
+
+
 @declare(
     numpy=("numpy.searchsorted",),
     arguments=_searchsorted_arguments,
     shape=_searchsorted_shape,
     backward=(None, None),
+    batched=_searchsorted_batched,
     ulps=0.0,
     examples=[
         Example((Sample((1,)), Sample((3, 4))), {"side": "left"}),
