@@ -33,12 +33,15 @@ class Computer:
     """Computes lanes by a back end: of arrays, or in a recording of recorded values.
 
     builds : whether it builds nodes, and computes nothing.
+    at_once : whether it computes arrays.
     """
 
     builds = False
 
     def __init__(self) -> None:
-        backend: Backend = executor(None, current_observer())
+        observer = current_observer()
+        backend: Backend = executor(None, observer)
+        self.at_once = not self.builds and (observer is None or observer.home is None)
         self.run: Any = backend.forward
         self.times = OPS["multiply"].bind()
         self._read: dict[Node, Any] = {}

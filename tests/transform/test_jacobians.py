@@ -206,6 +206,19 @@ def test_against_hips_autograd(rng: np.random.Generator) -> None:
         np.testing.assert_allclose(ours(f(np))(x), hips(f(anp))(x), rtol=1e-12)
 
 
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_large_ones_come_in_blocks(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["autodiff.transform.jacobian"], "_MOST", 300)
+    x = np.linspace(0.5, 1.5, 40)
+    found = autodiff.jacobian(lambda x: autodiff.sin(x) * x[0], mode=mode)(x)
+    expected = np.diag(np.cos(x) * x[0])
+    expected[:, 0] += np.sin(x)
+    np.testing.assert_allclose(found, expected, rtol=1e-14)
+    square = autodiff.jacobian(lambda x: x.reshape(8, 5) @ np.ones((5, 5)), mode=mode)(x)
+    assert square.shape == (8, 5, 40)
+    np.testing.assert_allclose(square.reshape(40, 40), np.kron(np.eye(8), np.ones((5, 5))))
+
+
 # ---- what the rows share --------------------------------------------------------------
 
 
