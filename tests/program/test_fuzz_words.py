@@ -19,8 +19,13 @@ import pytest
 
 from autodiff.program.code.flat import Code
 from autodiff.program.code.kind import KINDS, Kind, Operand
+from autodiff.program.code.kinds.band_product import BandProduct
+from autodiff.program.code.kinds.band_times import BandTimes
 from autodiff.program.code.kinds.call_back import CallBack, Given
+from autodiff.program.code.kinds.cho_solve_banded import ChoSolveBanded
 from autodiff.program.code.kinds.cholesky import Cholesky
+from autodiff.program.code.kinds.cholesky_banded import CholeskyBanded
+from autodiff.program.code.kinds.cholesky_banded_gradient import CholeskyBandedGradient
 from autodiff.program.code.kinds.cholesky_gradient import CholeskyGradient
 from autodiff.program.code.kinds.copy import Copy
 from autodiff.program.code.kinds.cumulative import Cumulative
@@ -35,6 +40,7 @@ from autodiff.program.code.kinds.qr import Qr
 from autodiff.program.code.kinds.reduce import Reduce
 from autodiff.program.code.kinds.rows import Rows, RowsGradient
 from autodiff.program.code.kinds.scatter_rows import ScatterRows
+from autodiff.program.code.kinds.solve_banded import SolveBanded
 from autodiff.program.code.kinds.solve_sylvester import SolveSylvester
 from autodiff.program.code.kinds.solve_triangular import SolveTriangular
 from autodiff.program.code.kinds.sqrtm import Sqrtm
@@ -120,6 +126,12 @@ OTHERS += [
     Qr(1, 4, 3, at(ARGUMENT), at(ARENA, 210), at(ARENA, 230)),
     Expm(1, 3, at(ARGUMENT), at(ARENA, 240)),
     Sqrtm(2, 2, at(BUFFER), at(ARENA, 250)),
+    BandProduct(1, 3, 2, 1, 1, at(ARGUMENT), at(BUFFER), at(ARENA, 270)),
+    BandTimes(1, 3, 2, 1, 1, True, at(ARGUMENT), at(BUFFER), at(ARENA, 280)),
+    SolveBanded(2, 2, 1, 1, 1, False, at(ARGUMENT), at(BUFFER), at(ARENA, 290)),
+    CholeskyBanded(1, 3, 2, at(ARGUMENT), at(ARENA, 300)),
+    CholeskyBandedGradient(2, 3, 1, at(ARGUMENT), at(BUFFER), at(ARENA, 310)),
+    ChoSolveBanded(1, 3, 2, 1, at(ARGUMENT), at(BUFFER), at(ARENA, 330)),
     SolveSylvester(1, 3, 2, at(ARGUMENT), at(BUFFER), at(FIXED), at(ARENA, 260)),
 ]
 
