@@ -120,7 +120,7 @@ def _contracted(name: str, a: Any, b: Any, of_a: tuple[int, ...], of_b: tuple[in
     m, n = math.prod(a_shape[i] for i in rows), math.prod(b_shape[i] for i in columns)
     x = _arranged(a, (*rows, *of_a), (m, k))
     y = _arranged(b, (*of_b, *columns), (k, n))
-    shape = tuple([*[a_shape[i] for i in rows], *[b_shape[i] for i in columns]])
+    shape = (*(a_shape[i] for i in rows), *(b_shape[i] for i in columns))
     return _arranged(matmul.normal(x, y), (0, 1), shape)
 
 
