@@ -187,6 +187,7 @@ cdef class Program:
             PyMem_Free(buffers)
             PyMem_Free(functions)
         raise_blas_error()
+        raise_scipy_error()
         if refusal.code == AD_NO_MEMORY:
             raise MemoryError
         if refusal.code:
