@@ -31,15 +31,20 @@ from autodiff.program.code.kinds.copy import Copy
 from autodiff.program.code.kinds.cumulative import Cumulative
 from autodiff.program.code.kinds.eigh import Eigh
 from autodiff.program.code.kinds.expm import Expm
+from autodiff.program.code.kinds.flatnonzero import Flatnonzero
 from autodiff.program.code.kinds.gemm import Gemm
+from autodiff.program.code.kinds.join_numbers import JoinNumbers
+from autodiff.program.code.kinds.last_of import LastOf
 from autodiff.program.code.kinds.lu import Lu
 from autodiff.program.code.kinds.lu_determinant import LuDeterminant
 from autodiff.program.code.kinds.lu_solve import LuSolve
 from autodiff.program.code.kinds.map import Apply, Map, Window
+from autodiff.program.code.kinds.positions import Positions
 from autodiff.program.code.kinds.qr import Qr
 from autodiff.program.code.kinds.reduce import Reduce
 from autodiff.program.code.kinds.rows import Rows, RowsGradient
 from autodiff.program.code.kinds.scatter_rows import ScatterRows
+from autodiff.program.code.kinds.search import Search
 from autodiff.program.code.kinds.solve_banded import SolveBanded
 from autodiff.program.code.kinds.solve_sylvester import SolveSylvester
 from autodiff.program.code.kinds.solve_triangular import SolveTriangular
@@ -113,6 +118,17 @@ OTHERS = [
              (Given(at(BUFFER, 3), (2, 5)), Given(at(ARENA, 60), (2, 1)))),
     CallBack("_own_gradient_0", 0, (Given(at(ARENA, 40), (7,)),), (Given(at(ARENA, 50), (3,)),)),
 ]  # fmt: skip
+OTHERS += [
+    Take(2, 2, 3, at(ARGUMENT), at(FIXED, 8), at(ARENA, 30), 3),
+    ScatterRows(6, 1, 2, at(ARGUMENT), at(FIXED, 8), at(BUFFER, 11), 2),
+    JoinNumbers(3, 4, 5, at(FIXED, 8), at(FIXED, 9), at(ARENA, 30)),
+    Flatnonzero(4, 3, at(FIXED, 8), at(ARENA, 30)),
+    Positions("argsort", 3, 4, at(ARGUMENT), at(ARENA, 30)),
+    Positions("argmax", 4, 3, at(ARGUMENT), at(BUFFER, 30)),
+    Search(4, 6, True, at(FIXED), at(ARGUMENT), at(ARENA, 30)),
+    LastOf(3, 5, False, at(FIXED, 8), at(ARENA, 30)),
+    LastOf(2, 3, True, at(FIXED, 8), at(BUFFER, 40)),
+]
 OTHERS += [
     Cholesky(2, 2, at(BUFFER, 8), at(ARENA, 70)),
     CholeskyGradient(1, 3, at(ARGUMENT), at(BUFFER, 3), at(ARENA, 80)),
@@ -242,6 +258,22 @@ def accesses(i: Any) -> Iterator[Access]:
                 yield place, 0, i.outer * i.n * i.inner, writes
     elif isinstance(i, OfStack):
         yield from stack_accesses(i)
+    elif isinstance(i, JoinNumbers):
+        for place, writes in ((i.x, False), (i.y, False), (i.z, True)):
+            yield place, 0, i.n, writes
+    elif isinstance(i, Flatnonzero):
+        yield i.x, 0, i.n, False
+        yield i.z, 0, i.count, True
+    elif isinstance(i, Positions):
+        yield i.x, 0, i.n_rows * i.n, False
+        yield i.z, 0, i.n_rows * (i.n if i.op == "argsort" else 1), True
+    elif isinstance(i, Search):
+        yield i.x, 0, i.n, False
+        yield i.y, 0, i.m, False
+        yield i.z, 0, i.m, True
+    elif isinstance(i, LastOf):
+        yield i.x, 0, i.n, False
+        yield i.z, 0, i.size, True
     elif isinstance(i, CallBack):
         assert 0 <= i.function < len(FUNCTIONS)
         for x in i.inputs:
@@ -250,7 +282,7 @@ def accesses(i: Any) -> Iterator[Access]:
             yield z.place, 0, math.prod(z.shape), True
     else:
         assert isinstance(i, Take | ScatterRows)
-        table, rows = i.n_rows * i.row_size, i.n * i.row_size
+        table, rows = (i.outer * n * i.row_size for n in (i.n_rows, i.n))
         scatters = isinstance(i, ScatterRows)
         yield i.x, 0, rows if scatters else table, False
         yield i.rows, 0, i.n, False
