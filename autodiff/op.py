@@ -54,6 +54,9 @@ Identity = Callable[..., Any]
 # batched(bound op, operands, carries) -> the output, or a tuple, with one more leading axis
 BatchedRule = Callable[..., Any]
 
+# flow(bound op, position, inputs) -> (elements of the output, elements of the input)
+FlowRule = Callable[..., Any]
+
 _MOST_BOUND = 1 << 14  # bound ops that one op keeps
 
 OUTPUT = "z"  # the name of an only output in `reads`; the inputs go by their parameter names
@@ -169,6 +172,9 @@ class Op:
         else the elements are computed one by one.
     linear : of an elementwise op, the positions of operands in which it is linear together, if the
         others are held: of x y that is x, and y, each by itself; of x + y both at once.
+    flow : ``flow(bound, position, inputs)``: which elements depend on which of input `position`, as
+        two arrays of their numbers, row by row, those of the output first. It may read the values
+        of inputs without gradient. None: derived from the record where it can be, else all on all.
     n_regions : how many programs an instruction of this op owns (a loop has one, its body). Only
         programs have such ops. Their rules are given `regions`: the shape rule the programs, the
         forward rule functions from arrays to lists of arrays.
@@ -198,6 +204,7 @@ class Op:
     outputs: tuple[str, ...] = (OUTPUT,)
     batched: BatchedRule | None = None
     linear: tuple[tuple[int, ...], ...] = ()
+    flow: FlowRule | None = None
     n_regions: int = 0
     several: bool = field(init=False)  # whether there are several outputs
     _bare: BoundOp = field(init=False)

@@ -21,6 +21,7 @@ from autodiff import ops
 from autodiff.array import Shape
 from autodiff.errors import DTypeError, GradientError, ShapeError
 from autodiff.methods import Methods
+from autodiff.ops import truth
 from autodiff.ops.arguments import brief, several
 from autodiff.ops.rounding import quotient_and_remainder, rounded
 from autodiff.protocols import Protocols
@@ -119,6 +120,25 @@ class Operators(Methods, Protocols):
 
     def __le__(self, other: Any) -> Any:
         return ops.greater_equal(other, self)
+
+    # ---- of what is true or false -----------------------------------------------------
+
+    __and__ = truth.both
+
+    def __rand__(self, other: Any) -> Any:
+        return truth.both(other, self)
+
+    __or__ = truth.either
+
+    def __ror__(self, other: Any) -> Any:
+        return truth.either(other, self)
+
+    __xor__ = truth.one_of
+
+    def __rxor__(self, other: Any) -> Any:
+        return truth.one_of(other, self)
+
+    __invert__ = truth.negated
 
     # ---- shape ------------------------------------------------------------------------
 

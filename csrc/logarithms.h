@@ -33,7 +33,7 @@ AD_INLINE double ad_log_parts(double f, double *low)
     return high;
 }
 
-/* k from(2) + ln(1 + f) times a constant, both in two parts. */
+/* The logarithm to a base, k log 2 + ln(1 + f) times a constant, both constants in two parts. */
 AD_INLINE double ad_log_scaled(double x, double scale_high, double scale_low, double two_high,
                                double two_low)
 {
@@ -43,12 +43,12 @@ AD_INLINE double ad_log_scaled(double x, double scale_high, double scale_low, do
     k = x < 0x1p-1022 ? k - 54.0 : k;
     const double high = ad_log_parts(m - 1.0, &low);
     const double product = high * scale_high, base = k * two_high, sum = base + product;
-    const double rest = (k * two_low + (low + high) * scale_low) + low * scale_high;
+    const double fine = (low + high) * scale_low + low * scale_high;
+    const double rest = two_low == 0.0 ? fine : k * two_low + fine;
     double z = (rest + ((base - sum) + product)) + sum;
     z = x == 0.0 ? -AD_INF : z;
     z = x < 0.0 ? AD_NAN : z;
-    z = x == AD_INF ? AD_INF : z;
-    return x != x ? x : z;
+    return !(x < AD_INF) ? x : z;
 }
 
 AD_INLINE double ad_log2(double x)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from autodiff.data import Labelled
 
-__all__ = ["eight_schools", "mnist", "spiral", "trigonometric", "vae"]
+__all__ = ["eight_schools", "gaussian_process", "mnist", "spiral", "trigonometric", "vae"]
 
 # Okabe and Ito, "Color universal design", 2008.
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000"]
@@ -203,4 +203,27 @@ def eight_schools(
     left.legend(frameon=False, loc="center right")
     right.hist(table["spread"], bins=np.linspace(0.0, 20.0, 61), color=COLOURS[2])
     right.set(xlabel="spread between schools", ylabel="draws")
+    save(picture, path)
+
+
+def gaussian_process(
+    path: str,
+    x: np.ndarray,
+    y: np.ndarray,
+    new: np.ndarray,
+    true: np.ndarray,
+    mean: np.ndarray,
+    spread: np.ndarray,
+) -> None:
+    """Points, the true curve, and the predicted one with a band of two standard deviations."""
+    picture = figure(8.0, 4.0)
+    axis = picture.subplots()
+    axis.fill_between(
+        new, mean - 2.0 * spread, mean + 2.0 * spread, alpha=0.2, linewidth=0.0, color=COLOURS[0]
+    )
+    axis.plot(new, mean, label="predicted, ± 2 standard deviations")
+    axis.plot(new, true, "--", color=COLOURS[6], linewidth=1.0, label="true")
+    axis.plot(x, y, ".", color=COLOURS[1], label="measured")
+    axis.set(xlabel="x", ylabel="y")
+    axis.legend(frameon=False)
     save(picture, path)

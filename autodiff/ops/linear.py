@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,19 @@ def _reshaped(x: Any, shape: Shape) -> Any:
 _in_stacks = over_stacks(2, 2)
 
 
+def _matmul_flow(bound: BoundOp, position: int, inputs: Any) -> Any:
+    """Row i of z depends on row i of x, and column j on column j of y."""
+    x, y = inputs
+    shape = bound.shape(x.shape, y.shape)
+    (*stack, m, n), k = shape, x.shape[-1]
+    outs = np.arange(math.prod(shape)).reshape(*stack, m, 1, n)
+    source = inputs[position]
+    ins = np.arange(math.prod(source.shape)).reshape(source.shape)
+    ins = ins[..., :, :, None] if position == 0 else ins[..., None, :, :]
+    whole = (*stack, m, k, n)
+    return np.broadcast_to(outs, whole).ravel(), np.broadcast_to(ins, whole).ravel()
+
+
 def _matmul_batched(bound: BoundOp, operands: Any, carries: Any) -> Any:
     """One product for the whole batch, where one of the operands is the same for all."""
     x, y = operands
@@ -91,6 +105,7 @@ def _matmul_batched(bound: BoundOp, operands: Any, carries: Any) -> Any:
 @declare(
     numpy=("numpy.matmul",),
     batched=_matmul_batched,
+    flow=_matmul_flow,
     arguments=_matmul_arguments,
     shape=_matmul_shape,
     backward=(_matmul_gx, _matmul_gy),

@@ -60,7 +60,7 @@ def log10(x: Any) -> Any:
 @declare(
     numpy=("numpy.cbrt",),
     ulps=0.9,
-    cost=12.0,
+    cost=8.0,
     backward=lambda g, z, x: g / (3.0 * z * z),
     reads="z",
     examples=unary(kind="distinct"),
@@ -104,7 +104,7 @@ def _share_of_sum(x: Any, y: Any) -> Any:
 @declare(
     numpy=("numpy.logaddexp",),
     ulps=1.9,
-    cost=14.0,
+    cost=20.0,
     backward=(
         lambda g, z, x, y: g * _share_of_sum(x, y),
         lambda g, z, x, y: g * _share_of_sum(y, x),
@@ -120,7 +120,7 @@ def logaddexp(x: Any, y: Any) -> Any:
 @declare(
     numpy=("numpy.logaddexp2",),
     ulps=1.9,
-    cost=15.0,
+    cost=20.0,
     backward=(
         lambda g, z, x, y: g * _share_of_sum(_LN2 * x, _LN2 * y),
         lambda g, z, x, y: g * _share_of_sum(_LN2 * y, _LN2 * x),

@@ -10,10 +10,19 @@ from typing import Any
 import numpy as np
 
 from autodiff.declare import declare, numpy_name
-from autodiff.ops.elementwise import equal, greater, greater_equal, not_equal, where
-from autodiff.ops.examples import unary
+from autodiff.ops.elementwise import equal, greater, greater_equal, where
+from autodiff.ops.examples import binary, unary
 
-__all__ = ["isfinite", "isinf", "isnan", "signbit"]
+__all__ = [
+    "isfinite",
+    "isinf",
+    "isnan",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "signbit",
+]
 
 
 # ---- of one number -------------------------------------------------------------------------
@@ -70,28 +79,28 @@ def _less_equal(x: Any, y: Any) -> Any:
     return greater_equal(y, x)
 
 
-@numpy_name("numpy.logical_not")
-def _logical_not(x: Any) -> Any:
+@declare(numpy=("numpy.logical_not",), backward=None, examples=unary(kind="distinct"))
+def logical_not(x: Any) -> Any:
     """z = 1 where x is 0, else 0; no gradient."""
-    return equal(x, 0.0)
+    return (x.real == 0.0).astype(np.float64)
 
 
-@numpy_name("numpy.logical_and")
-def _logical_and(x: Any, y: Any) -> Any:
+@declare(numpy=("numpy.logical_and",), backward=(None, None), examples=binary())
+def logical_and(x: Any, y: Any) -> Any:
     """z = 1 where neither x nor y is 0, else 0; no gradient."""
-    return where(equal(x, 0.0), 0.0, not_equal(y, 0.0))
+    return ((x.real != 0.0) & (y.real != 0.0)).astype(np.float64)
 
 
-@numpy_name("numpy.logical_or")
-def _logical_or(x: Any, y: Any) -> Any:
+@declare(numpy=("numpy.logical_or",), backward=(None, None), examples=binary())
+def logical_or(x: Any, y: Any) -> Any:
     """z = 1 where x and y are not both 0, else 0; no gradient."""
-    return where(equal(x, 0.0), not_equal(y, 0.0), 1.0)
+    return ((x.real != 0.0) | (y.real != 0.0)).astype(np.float64)
 
 
-@numpy_name("numpy.logical_xor")
-def _logical_xor(x: Any, y: Any) -> Any:
+@declare(numpy=("numpy.logical_xor",), backward=(None, None), examples=binary())
+def logical_xor(x: Any, y: Any) -> Any:
     """z = 1 where one of x and y is 0 and the other is not, else 0; no gradient."""
-    return not_equal(equal(x, 0.0), equal(y, 0.0))
+    return ((x.real != 0.0) != (y.real != 0.0)).astype(np.float64)
 
 
 # ---- what is asked about complex numbers: nodes are real -----------------------------------

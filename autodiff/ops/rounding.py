@@ -76,7 +76,7 @@ def _of_reals(function: Any, x: Any, y: Any, whole: Any) -> Any:
 
 @declare(
     numpy=("numpy.floor_divide",),
-    cost=40.0,
+    cost=30.0,
     backward=(None, None),
     examples=binary(kind="distinct"),
 )
@@ -87,7 +87,7 @@ def floor_divide(x: Any, y: Any) -> Any:
 
 @declare(
     numpy=("numpy.remainder",),
-    cost=40.0,
+    cost=26.0,
     backward=(lambda g, z, x, y: g, lambda g, z, x, y: -(g * floor_divide(x, y))),
     reads="x y",
     examples=binary(kind="distinct"),
@@ -107,7 +107,7 @@ def _fmod_gy(g: Any, z: Any, x: Any, y: Any) -> Any:
 
 @declare(
     numpy=("numpy.fmod",),
-    cost=40.0,
+    cost=20.0,
     backward=(lambda g, z, x, y: g, _fmod_gy),
     reads="x y",
     examples=binary(kind="distinct"),

@@ -107,6 +107,13 @@ def _rows_of_all(rows: Any, n: int, n_rows: int) -> Any:
     return where(within, add(known, first), math.nan)
 
 
+def _take_flow(bound: BoundOp, position: int, inputs: Any) -> Any:
+    x, rows = inputs
+    numbers = np.arange(math.prod(x.shape)).reshape(x.shape)
+    ins = np.ravel(bound.forward((numbers, rows.value)))
+    return np.arange(ins.size), ins
+
+
 def _take_batched(bound: BoundOp, operands: Any, carries: Any) -> Any:
     x, rows = operands
     axis, span = bound.attributes.get("axis", 0), bound.attributes.get("span", 1)
@@ -122,6 +129,7 @@ def _take_batched(bound: BoundOp, operands: Any, carries: Any) -> Any:
 @declare(
     arguments=_take_arguments,
     batched=_take_batched,
+    flow=_take_flow,
     shape=_take_shape,
     backward=(_take_backward, None),
     reads="rows",
@@ -181,6 +189,14 @@ def _scatter_rows_backward(
     return take.normal(g, rows, **axes_of_rows(axis, len(_sizes(n_rows))))
 
 
+def _scatter_rows_flow(bound: BoundOp, position: int, inputs: Any) -> Any:
+    x, rows = inputs
+    shape = bound.shape(x.shape, rows.shape)
+    numbers = np.arange(float(math.prod(shape))).reshape(shape)
+    outs = np.ravel(_scatter_rows_backward(numbers, None, x, rows.value, **bound.attributes))
+    return outs.astype(np.intp), np.arange(outs.size)
+
+
 def _scatter_rows_batched(bound: BoundOp, operands: Any, carries: Any) -> Any:
     x, rows = operands
     n_rows, axis = bound.attributes["n_rows"], bound.attributes.get("axis", 0)
@@ -196,6 +212,7 @@ def _scatter_rows_batched(bound: BoundOp, operands: Any, carries: Any) -> Any:
 @declare(
     arguments=_scatter_rows_arguments,
     batched=_scatter_rows_batched,
+    flow=_scatter_rows_flow,
     shape=_scatter_rows_shape,
     backward=(_scatter_rows_backward, None),
     reads="rows",

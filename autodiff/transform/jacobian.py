@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.graph.differentiate import depends_on_older, gradient_nodes
-from autodiff.graph.node import Node
+from autodiff.graph.node import Node, lift
 from autodiff.ops.shape import broadcast_to, reshape, transpose
 from autodiff.transform.argument import Call, fresh, name_of, numbered
 from autodiff.transform.batching import identity_batch
@@ -29,7 +29,9 @@ Function = Callable[..., Any]
 _MODES = ("auto", "forward", "reverse")
 
 
-def jacobian(f: Function, argnums: int | Sequence[int] = 0, mode: str = "auto") -> Function:
+def jacobian(
+    f: Function, argnums: int | Sequence[int] = 0, mode: str = "auto", sparsity: Any = None
+) -> Function:
     """The Jacobian of f: a function of the same arguments that returns df/dx.
 
     Parameters
@@ -40,16 +42,22 @@ def jacobian(f: Function, argnums: int | Sequence[int] = 0, mode: str = "auto") 
     mode : "reverse": a row for each element of y, all in one pass; "forward": a column for each
         element of x, all in one pass of about twice the work; "auto": forward if x has fewer
         elements than y.
+    sparsity : "auto": find out from the graph which elements depend on which, and compute rows (or
+        columns) that have nothing in common as one; a matrix, also of scipy.sparse, whose entries
+        that are not 0 say it. It is found once, and again if f builds another graph.
 
     Returns
     -------
     A function. Its result has the shape of y followed by that of x; it is an array if x is, a
-    recorded value in a compiled step, and a node if x is a node.
+    recorded value in a compiled step, and a node if x is a node. With `sparsity`, a
+    ``scipy.sparse.csr_array`` of shape (y.size, x.size); x is then one array.
 
     Raises
     ------
     ValueError
         If there is no such mode.
+    RecordingError
+        When called with `sparsity` in a compiled step, which gives arrays only.
     GradientError, DTypeError
         When called, if f returns no array or node, or x is no array of real numbers.
 
@@ -66,20 +74,27 @@ def jacobian(f: Function, argnums: int | Sequence[int] = 0, mode: str = "auto") 
     if mode not in _MODES:
         raise ValueError(f"jacobian: there is no mode {mode!r}; there are {', '.join(_MODES)}")
 
+    patterns = None if sparsity is None else _patterns(what, sparsity)
+
     def derivative(*arguments: Any, **named: Any) -> Any:
         call = Call(what, arguments, numbers, alone)
         y, _ = applied(call, f, named, False)
+        if patterns is not None:
+            return _sparse(call, patterns, y, mode)
         return call.shaped([call.leave(j) for j in _jacobians(call, y, mode)])
 
     return transformed("jacobian", f, derivative)
 
 
-def hessian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
+def hessian(f: Function, argnums: int | Sequence[int] = 0, sparsity: Any = None) -> Function:
     """The Hessian of f: a function of the same arguments that returns d²f/dx².
 
     Parameters are those of :func:`grad`; f returns one number. The result has the shape of x twice.
     Of a tuple of arguments it is a tuple of tuples, and of a nesting of arrays a nesting of
     nestings: what stands at [i][j] is the derivative by x[i], and then by x[j].
+
+    With `sparsity`, as for :func:`jacobian`, it is a ``scipy.sparse.csr_array`` of shape
+    (x.size, x.size): of one with n diagonals, n rows are computed.
 
     Examples
     --------
@@ -94,9 +109,13 @@ def hessian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     what = f"hessian of {name_of(f)}"
     numbers, alone = numbered("hessian", argnums)
 
+    patterns = None if sparsity is None else _patterns(what, sparsity)
+
     def derivative(*arguments: Any, **named: Any) -> Any:
         call = Call(what, arguments, numbers, alone)
         gradients = gradient_in(call, f, named)
+        if patterns is not None:
+            return _sparse(call, patterns, gradients[0], "reverse")
         rows = [_jacobians(call, g, "reverse") for g in gradients]
         return call.shaped([call.shaped([call.leave(h) for h in row]) for row in rows])
 
@@ -122,40 +141,82 @@ def _jacobians(call: Call, y: Any, mode: str) -> list[Any]:
 
 
 def _by_rows(computer: Computer, leaves: Sequence[Node], y: Node) -> list[Any]:
-    rows = carried(computer, identity_batch(y.shape))
-    pairs = gradient_nodes({y: rows}, leaves, computer.read)
-    return [_joined(computer, g, y.shape + x.shape, y.size) for x, g in pairs]
+    found = _rows(computer, leaves, y, identity_batch(y.shape))
+    return [
+        _reshaped(computer, rows, y.shape + x.shape) for rows, x in zip(found, leaves, strict=True)
+    ]
+
+
+def _rows(computer: Computer, leaves: Sequence[Node], y: Node, seeds: Any) -> list[Any]:
+    """For each leaf x the products s' dy/dx, for each s of a batch of seeds."""
+    pairs = gradient_nodes({y: carried(computer, seeds)}, leaves, computer.read)
+    return [_joined(computer, g, x.shape, len(seeds)) for x, g in pairs]
 
 
 def _by_columns(computer: Computer, leaves: Sequence[Node], y: Node) -> list[Any]:
     seed = fresh(np.zeros(y.shape))
-    pairs = gradient_nodes({y: seed}, leaves)
-    return [_columns(computer, y, seed, x, g) for x, g in pairs]
+    found = []
+    for x, g in gradient_nodes({y: seed}, leaves):
+        columns = _columns(computer, y, seed, g, identity_batch(x.shape))
+        order = (*range(1, 1 + len(y.shape)), 0)
+        turned = computer.run(transpose.op.bind(axes=order), [columns])
+        found.append(_reshaped(computer, turned, y.shape + x.shape))
+    return found
 
 
-def _columns(computer: Computer, y: Node, seed: Node, x: Node, g: Any) -> Any:
-    """dy/dx from the gradient g of seed' y with respect to x."""
+def _columns(computer: Computer, y: Node, seed: Node, g: Any, directions: Any) -> Any:
+    """The products (dy/dx) v for each v of a batch, from the gradient g of seed' y by x."""
     found = None
     if g is not None and g.needs_gradient:
-        directions = carried(computer, identity_batch(x.shape))
-        ((_, found),) = gradient_nodes({g: directions}, [seed], computer.read)
-    columns = _joined(computer, found, x.shape + y.shape, x.size)
-    order = (*range(len(x.shape), len(x.shape + y.shape)), *range(len(x.shape)))
-    return computer.run(transpose.op.bind(axes=order), [columns])
+        vs = carried(computer, directions)
+        ((_, found),) = gradient_nodes({g: vs}, [seed], computer.read)
+    return _joined(computer, found, y.shape, len(directions))
+
+
+def _patterns(what: str, sparsity: Any) -> Any:
+    from autodiff.transform.sparsely import Patterns  # SciPy's, which takes time to import
+
+    return Patterns(what, sparsity)
+
+
+def _sparse(call: Call, patterns: Any, y: Any, mode: str) -> Any:
+    """dy/dx as a sparse matrix."""
+    y = y if isinstance(y, Node) else lift(y)
+    found, x = patterns.of(call, y)
+    if mode == "auto":
+        by_columns = 2 * len(found.by_columns.together) < len(found.by_rows.together)
+        mode = "forward" if by_columns else "reverse"
+    computer = computer_of(nodes=False)
+    try:
+        if mode == "reverse":
+            seeds = found.by_rows
+            (rows,) = _rows(computer, [x], y, _seeds_of(seeds, y))
+            return seeds.whole(rows)
+        seed, seeds = fresh(np.zeros(y.shape)), found.by_columns
+        ((_, g),) = gradient_nodes({y: seed}, [x])
+        columns = _columns(computer, y, seed, g, _seeds_of(seeds, x))
+        return seeds.whole(columns).T.tocsr()
+    finally:
+        computer.forget()
+
+
+def _seeds_of(seeds: Any, y: Node) -> Any:
+    return seeds.together.reshape(len(seeds.together), *y.shape)
 
 
 def _joined(computer: Computer, found: Any, shape: tuple[int, ...], n: int) -> Any:
-    """What a lane holds for n elements, as one value of a shape; zeros if there is no lane."""
+    """What a lane of a shape holds for n elements, as one value; zeros if there is no lane."""
     if found is None:
-        return np.zeros(shape)
+        return np.zeros((n, *shape))
     lane = found if isinstance(found, Lane) else computer.constant(found)
-    if lane.carried:
-        value = lane.whole().base
-        if value.shape[1:] != lane.shape:
-            value = computer.run(broadcast_to.op.bind(shape=(n, *lane.shape)), [value])
-    else:
-        value = computer.run(broadcast_to.op.bind(shape=(n, *lane.shape)), [lane.value])
-    return value if value.shape == shape else computer.run(reshape.op.bind(shape=shape), [value])
+    value = lane.whole().base if lane.carried else lane.value
+    if value.shape == (n, *shape):
+        return value
+    return computer.run(broadcast_to.op.bind(shape=(n, *shape)), [value])
+
+
+def _reshaped(computer: Computer, x: Any, shape: tuple[int, ...]) -> Any:
+    return x if x.shape == shape else computer.run(reshape.op.bind(shape=shape), [x])
 
 
 def _row_by_row(call: Call, y: Node) -> list[Any]:

@@ -46,3 +46,14 @@ def test_eight_schools(tmp_path):
     # What long runs of other samplers give: 4.4 and 3.6.
     np.testing.assert_allclose(table["mean"].mean(), 4.4, atol=0.5)
     np.testing.assert_allclose(table["spread"].mean(), 3.6, atol=0.5)
+
+
+def test_gaussian_process(tmp_path, capsys):
+    picture = tmp_path / "process.png"
+    fit, inside = example("gaussian_process").main(["--points", "40", "--plot", str(picture)])
+    png_size(picture)
+    assert fit.success
+    np.testing.assert_allclose(fit.jac, 0.0, atol=1e-4)
+    np.testing.assert_allclose(np.exp(fit.x["log_noise"]), 0.15, rtol=0.3)
+    assert inside > 0.8
+    assert "95 %" in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 import autodiff
 from autodiff import Node, Tensor
+from autodiff.errors import DTypeError
 
 INF, NAN = np.inf, np.nan
 X = np.array([-INF, -2.0, -1.0, -0.0, 0.0, 0.5, 1.0, 2.0, INF, NAN])
@@ -130,6 +132,31 @@ def test_questions_are_numpys_and_have_no_gradient(function: Any, backend: Any) 
     if function in OF_TWO:
         np.testing.assert_array_equal(function(Tensor(X), 0.5).value, function(X, 0.5))
         np.testing.assert_array_equal(function(0.5, Tensor(X)).value, function(0.5, X))
+
+
+SYMBOLS = {"&": operator.and_, "|": operator.or_, "^": operator.xor}
+BITWISE = {"&": np.bitwise_and, "|": np.bitwise_or, "^": np.bitwise_xor}
+
+
+@pytest.mark.parametrize("symbol", SYMBOLS)
+def test_truths_are_combined_as_numpys_booleans(symbol: str, backend: Any) -> None:
+    apply, first, second = SYMBOLS[symbol], X > 0.0, X < 1.0
+    expected, x = apply(first, second), Tensor(X)
+    for made in (
+        apply(x > 0.0, x < 1.0),
+        apply(first, x < 1.0),
+        apply(x > 0.0, second),
+        BITWISE[symbol](x > 0.0, x < 1.0),
+    ):
+        np.testing.assert_array_equal(made.value, expected)
+    np.testing.assert_array_equal((~(x > 0.0)).value, ~first)
+    np.testing.assert_array_equal(x[apply(x > 0.0, x < 1.0)].value, X[expected])
+    step = autodiff.compile(lambda a: autodiff.where(apply(a > 0.0, ~(a >= 1.0)), a, 7.0))
+    np.testing.assert_array_equal(step(X), np.where(apply(first, ~(X >= 1.0)), X, 7.0))
+    with pytest.raises(DTypeError, match=rf"\{symbol} is for what is true or false.*3\.0 is not"):
+        apply(x > 0.0, 3.0)
+    with pytest.raises(DTypeError, match=r"an operand is not.*write logical_.*x is node"):
+        apply(x, x > 0.0)
 
 
 def test_what_is_asked_of_complex_numbers() -> None:
