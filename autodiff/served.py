@@ -40,6 +40,11 @@ class Served:
         self.parameters = _as_ours(theirs, known, names)
 
     @property
+    def takes_several(self) -> bool:
+        """Whether its first argument is several operands."""
+        return next(iter(self.parameters), "") in _SEQUENCES
+
+    @property
     def title(self) -> str:
         """What error messages call it: np.linalg.norm."""
         return title_of(self.name)

@@ -1,9 +1,9 @@
 """Functions that are recorded once they have been differentiated a few times, and then replayed.
 
-For ``install(compile=True)``. A call is recorded for the shapes of what is differentiated by, and for
-the very values of all other arguments: most are data, which stay the same from call to call. If
-they do not, a recording serves all floats of these shapes. What cannot be recorded (it branches on
-values, draws random numbers) is called as before, from then on.
+For ``install(compile=True)``. A call is recorded for the shapes of what is differentiated by, and
+for the very values of all other arguments: most are data, which stay the same from call to call.
+If they do not, a recording serves all floats of these shapes. What cannot be recorded (it branches
+on values, draws random numbers) is called as before, from then on.
 """
 
 from __future__ import annotations

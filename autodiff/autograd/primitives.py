@@ -127,7 +127,11 @@ def _node(
 
 
 def _first(
-    f_raw: Function, trees: Sequence[Tree], numbers: list[Any], kwargs: dict[str, Any], name: str
+    f_raw: Function,
+    trees: Sequence[Tree],
+    numbers: Sequence[Any],
+    kwargs: dict[str, Any],
+    name: str,
 ) -> Any:
     """What the function gives for these numbers; for values without numbers, something alike."""
     if any(map(is_operand, numbers)):
