@@ -112,7 +112,7 @@ def _node(
         ]
 
     op = Op(
-        name=name,
+        name=f"primitive {name}",  # so that it is no other op's, and gets no kernel of that
         inputs=("x",),
         shape=lambda *shapes: first.shape,
         forward=forward,
