@@ -5,6 +5,7 @@
 Printed are the coefficients of each fitter, and of some the time of its likelihood with gradient.
 """
 
+# ruff: noqa: E402 - the library is chosen first
 from __future__ import annotations
 
 import json
