@@ -43,6 +43,11 @@ class Served:
         self.more = {p.name for p in ours if p.kind is p.KEYWORD_ONLY} - used
 
     @property
+    def takes_several(self) -> bool:
+        """Whether its first argument is several operands."""
+        return next(iter(self.parameters), "") in _SEQUENCES
+
+    @property
     def title(self) -> str:
         """What error messages call it: np.linalg.norm."""
         return title_of(self.name)
