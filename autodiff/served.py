@@ -25,6 +25,7 @@ class Served:
 
     function : what is called instead.
     parameters : NumPy's, in order, and what `function` calls each, or None.
+    more : those of `function` that NumPy's has not, or takes among others; given by name.
     """
 
     def __init__(self, name: str, theirs: Any, function: Callable[..., Any]) -> None:
@@ -38,6 +39,8 @@ class Served:
         self.defaults = {} if known is None else {n: p.default for n, p in known.items()}
         names = [p.name for p in ours if p.kind is not p.VAR_KEYWORD]
         self.parameters = _as_ours(theirs, known, names)
+        used = {*self.parameters, *self.parameters.values()}
+        self.more = {p.name for p in ours if p.kind is p.KEYWORD_ONLY} - used
 
     @property
     def title(self) -> str:
@@ -70,6 +73,9 @@ class Served:
                 self._give(parameter, value, given, refused)
         for parameter, value in options.items():
             if parameter not in parameters:
+                if parameter in self.more:
+                    given[parameter] = value
+                    continue
                 if self.open:
                     self._refuse(parameter, value, refused)
                     continue

@@ -20,7 +20,7 @@ from benchmarks import kept
 from benchmarks.contest import OURS, PEERS, Worker, contest
 from benchmarks.workloads import WORKLOADS
 
-SECTIONS = ("contest", "roofline", "recording", "passes", "memory", "growth", "ops")
+SECTIONS = ("contest", "roofline", "recording", "passes", "memory", "growth", "ops", "functions")
 
 
 def processor() -> str:
@@ -43,6 +43,16 @@ def load() -> list[float]:
 def n_cores() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def machine() -> dict[str, Any]:
+    """What it is measured on."""
+    return {
+        "processor": processor(),
+        "cores": n_cores(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+    }
 
 
 class Session:
@@ -78,12 +88,7 @@ class Session:
             "load": load(),
             "found": {**before, **kept.shown(section, found)},
         }
-        self.results["machine"] = {
-            "processor": processor(),
-            "cores": n_cores(),
-            "system": f"{platform.system()} {platform.machine()}",
-            "python": platform.python_version(),
-        }
+        self.results["machine"] = machine()
         self.file.write_text(kept.as_text(self.results) + "\n")
 
     # ---- sections -------------------------------------------------------------------------
@@ -165,6 +170,30 @@ class Session:
         )
         print(f"ops: {len(records)} cases", flush=True)
         self.save("ops", {"cases": records})
+
+    def functions(self) -> None:
+        """Functions of parameters; kept in a file of their own, with the machine."""
+        from benchmarks.functions.measure import compare
+        from benchmarks.functions.problems import PROBLEMS
+        from benchmarks.functions.report import line, render
+
+        quick, file = self.args.quick, self.folder / "functions.json"
+        rounds, seconds = self.args.rounds or (3 if quick else 9), 0.02 if quick else 0.1
+        kept_before = json.loads(file.read_text())["found"] if file.exists() else {}
+        found: dict[str, Any] = {}
+        for problem in PROBLEMS.values():
+            for want in problem.wants if (self.args.only or "") in problem.name else ():
+                print(f"{problem.title}: {want}", flush=True)
+                records = compare(
+                    problem.name, want, self.args.peers, rounds=rounds, seconds=seconds
+                )
+                first = records.get("ours/arguments", {}).get("us")
+                print(*(line(k, r, first) for k, r in records.items()), sep="\n", flush=True)
+                found[f"{problem.name}/{want}"] = records
+        when = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+        results = {"machine": {**machine(), "when": when}, "found": {**kept_before, **found}}
+        file.write_text(kept.as_text(kept.rounded(results)) + "\n")
+        (self.folder / "FUNCTIONS.md").write_text(render(results))
 
 
 def _points(quick: bool) -> Iterator[tuple[str, str, int]]:

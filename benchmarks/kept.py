@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.targets import compared
 
-__all__ = ["as_text", "libraries", "median_and_spread", "ratio", "shown"]
+__all__ = ["as_text", "libraries", "median_and_spread", "ratio", "rounded", "shown"]
 
 FIELDS = {
     "contest": ("median", "low", "high", "over", "reason"),
@@ -62,7 +62,7 @@ def libraries(entries: dict[str, Any]) -> dict[str, dict[str, Any]]:
                 f"{p.get('internal_api')} {p.get('version') or ''} {p.get('architecture', '')}"
                 for p in entry.get("blas", [])
             )
-            seen[name] = _rounded({
+            seen[name] = rounded({
                 "version": versions.get(name, ""),
                 "import_seconds": entry["import_seconds"],
                 "installed_bytes": entry.get("installed_bytes"),
@@ -78,7 +78,7 @@ def _entries(key: str, measured: dict[str, Any]) -> dict[str, Any]:
     for name, entry in entries.items():
         if name in kept and "difference" in entry:
             kept[name]["difference"] = float(f"{entry['difference']:.0e}")
-            kept[name]["begin"] = _rounded(entry["compile_seconds"])
+            kept[name]["begin"] = rounded(entry["compile_seconds"])
             kept[name]["peak"] = entry["bytes"]["peak"]
     return kept
 
@@ -100,19 +100,19 @@ def _gains(case: dict[str, Any]) -> list[float]:
 
 
 def _fields(record: dict[str, Any], section: str) -> dict[str, Any]:
-    return _rounded({key: record[key] for key in FIELDS[section] if key in record})
+    return rounded({key: record[key] for key in FIELDS[section] if key in record})
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     """Floats with five digits, anywhere within; more if the last would be 5, and which way it is
     to be rounded when it is shown not known any more."""
     if isinstance(value, float):
         texts = (f"{value:.{digits}g}" for digits in range(5, 17))
         return next((float(t) for t in texts if t.partition("e")[0][-1] != "5"), value)
     if isinstance(value, list):
-        return [_rounded(v) for v in value]
+        return [rounded(v) for v in value]
     if isinstance(value, dict):
-        return {key: _rounded(v) for key, v in value.items()}
+        return {key: rounded(v) for key, v in value.items()}
     return value
 
 

@@ -44,8 +44,10 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> 
 
 
 def write(folder: str | Path) -> None:
-    """RESULTS.md and pictures beside results.json."""
+    """RESULTS.md and pictures beside results.json, if there is one."""
     folder = Path(folder)
+    if not (folder / "results.json").exists():
+        return
     results = json.loads((folder / "results.json").read_text())
     pictures: list[str] = []
     try:

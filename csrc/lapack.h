@@ -14,7 +14,7 @@ typedef struct {
 } ad_lapack;
 
 /* A function, for matrices of up to `n` rows or columns; arguments: a letter each: c a character's
- * address, i an integer's, d a double's. Whoever has LAPACK sets `ad_seek_lapack`. */
+ * address, i an integer's, d a double's, f a function's. Whoever has LAPACK sets `ad_seek_lapack`. */
 typedef ad_lapack (*ad_lapack_seeker)(const char *name, const char *arguments, ptrdiff_t n);
 extern ad_lapack_seeker ad_seek_lapack;
 

@@ -14,7 +14,9 @@ cdef str letters_of(str signature):
     found = re.fullmatch(r"void \((.*) \*\)", signature)
     letters = ""
     for kind in found[1].split(" *, ") if found else ():
-        letters += "c" if kind == "char" else "d" if kind.endswith(("_d", "double")) else "i"
+        is_double, is_function = kind.endswith(("_d", "double")), "select" in kind
+        letters += (
+            "c" if kind == "char" else "d" if is_double else "f" if is_function else "i")
     return letters
 
 
@@ -30,7 +32,7 @@ cdef ad_lapack seek_lapack(const char* name, const char* arguments, ptrdiff_t n)
         capsule = cython_lapack.__pyx_capi__[name.decode()]
         signature = PyCapsule_GetName(capsule)
         text = signature.decode()
-        integers = [kind for kind in text.split(" *") if not kind.endswith("_d")]
+        integers = [kind for kind in text.split(" *") if not kind.startswith("__pyx")]
         found.wide = any("64" in kind or "long" in kind for kind in integers)
         fits = found.wide or (n < 2 ** 31 and np.little_endian)
         if fits and letters_of(text) == arguments.decode():

@@ -69,7 +69,8 @@ typedef struct {
     X(AD_OVERLAP, "an output overlaps what is read")                                          \
     X(AD_NO_ROOM, "there is no room after an operand: only the arena has some")               \
     X(AD_CLOSE_ROWS, "the rows of a matrix overlap")                                          \
-    X(AD_NO_ELEMENTS, "nothing has no maximum, and rows may not be empty")
+    X(AD_NO_ELEMENTS, "nothing has no maximum, and rows may not be empty")                    \
+    X(AD_NO_LAPACK, "there is no LAPACK that can be called")
 
 enum {
 #define AD_REFUSAL_CODE(code, text) code,

@@ -12,6 +12,7 @@ import scipy.linalg
 import scipy.sparse
 import scipy.special
 import scipy.stats
+from table import parts
 
 import autodiff
 from autodiff import Node, Tensor
@@ -242,21 +243,14 @@ def test_ufuncs_build_nodes(name: str) -> None:
         inputs = [op.into_domain(i, x) for i, x in enumerate(inputs)]
     if not any("d" in types for types in ufunc.types):
         pytest.skip("it is not for real numbers")
-    expected = ufunc(*inputs)
-    for given in (map(Tensor, inputs), (Tensor(inputs[0]), *inputs[1:])):
-        found = ufunc(*given)
-        for node, theirs in zip(*map(as_tuple, (found, expected)), strict=True):
-            assert isinstance(node, Node)
-            np.testing.assert_allclose(node.value, theirs, rtol=1e-14)
+    made = [parts(ufunc(*map(Tensor, inputs)))]
     if ufunc.nin == 2:
-        for node, theirs in zip(
-            *map(as_tuple, (ufunc(inputs[0], Tensor(inputs[1])), expected)), strict=True
-        ):
-            np.testing.assert_allclose(node.value, theirs, rtol=1e-14)
-
-
-def as_tuple(x: Any) -> tuple[Any, ...]:
-    return x if isinstance(x, tuple) else (x,)
+        made.append(parts(ufunc(Tensor(inputs[0]), inputs[1])))
+        made.append(parts(ufunc(inputs[0], Tensor(inputs[1]))))
+    for nodes in made:
+        for node, expected in zip(nodes, parts(ufunc(*inputs)), strict=True):
+            assert isinstance(node, Node)
+            np.testing.assert_allclose(node.value, np.asarray(expected, float), rtol=1e-14)
 
 
 # How NumPy's callers write them: by position, by name, with what changes nothing.

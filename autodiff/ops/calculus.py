@@ -13,7 +13,7 @@ from autodiff.errors import ShapeError
 from autodiff.ops.arguments import axis_of, brief, operand, several, whole_number
 from autodiff.ops.arithmetic import add, divide, multiply, subtract
 from autodiff.ops.cumulative import cumprod
-from autodiff.ops.elementwise import equal, greater, greater_equal, where
+from autodiff.ops.elementwise import greater, greater_equal, where
 from autodiff.ops.linear import matmul
 from autodiff.ops.parts import concat, getitem
 from autodiff.ops.reduce import sum as sum_over
@@ -204,7 +204,6 @@ def interp(
     x_low, f_low = take(xp, low), take(fp, low)
     width = subtract(take(xp, high), x_low) if n > 1 else np.ones(())
     z = add(f_low, multiply(divide(subtract(take(fp, high), f_low), width), subtract(x, x_low)))
-    z = where(equal(x, xp[-1]), fp[-1], z) if not is_operand(x) else z
     below, above = greater(xp[0], x), greater(x, xp[-1])
     z = where(below, fp[0] if left is None else left, z)
     return where(above, fp[-1] if right is None else right, z)

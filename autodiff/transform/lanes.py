@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.apply import MAKERS, MAKERS_OF_ONE, MAKERS_OF_TWO, apply, plain
+from autodiff.apply import MAKERS, MAKERS_OF_ONE, MAKERS_OF_TWO, apply
+from autodiff.array import as_float64
 from autodiff.backend import Backend
 from autodiff.errors import GradientError
 from autodiff.graph.forward import executor, forward
@@ -77,7 +78,7 @@ class Computer:
             lane: Lane = self.read(x)
             lane.look_up()
             return lane
-        value = x if isinstance(x, Operators) else plain(x, "an op", "an operand")
+        value = x if isinstance(x, Operators) else as_float64(x, "an operand")
         return Lane(self, value, value.shape)
 
     def apply(self, bound: BoundOp, inputs: Sequence[Any]) -> Any:

@@ -23,6 +23,19 @@ class Call:
     operands: tuple[np.ndarray, ...]
 
 
+def _writing(*more: Any) -> Callable[..., Any]:
+    """A call of a function that writes into an array, and of nodes gives a new one."""
+
+    def call(function: Any, x: Any) -> Any:
+        if not isinstance(x, np.ndarray):
+            return function(x, *more, inplace=False)
+        written = x.copy()
+        function(written, *more)
+        return written
+
+    return call
+
+
 V = np.array([0.25, 0.625, 0.375])
 W = np.array([0.5, 0.75, 0.3125])
 LARGE = np.array([1.5, 2.25, 3.0])
@@ -91,6 +104,8 @@ CALLS: dict[str, Call] = {
     "numpy.invert": Call(lambda f, x: f(x > 0.3), (V,)),
     "numpy.linalg.matrix_power": Call(lambda f, x: f(x, 3), (M,)),
     "numpy.linalg.multi_dot": Call(lambda f, x, y: f([x, y, x]), (M, N)),
+    "numpy.linalg.tensorinv": Call(lambda f, x: f(x, ind=1), (SPD,)),
+    "numpy.linalg.tensorsolve": Call(lambda f, x, y: f(x, y), (SPD, V)),
     "numpy.linspace": Call(lambda f, x, y: f(x, y, 4), (V, W)),
     "numpy.moveaxis": Call(lambda f, x: f(x, 0, -1), (M,)),
     "numpy.pad": Call(lambda f, x: f(x, 1), (V,)),
@@ -103,7 +118,8 @@ CALLS: dict[str, Call] = {
     "numpy.piecewise": Call(lambda f, x: f(x, [MASK], [lambda y: 2.0 * y, 1.0]), (V,)),
     "numpy.polyval": Call(lambda f, x, y: f(x, y), (V, W)),
     "numpy.power": Call(lambda f, x, y: f(x, y), (V, W)),
-    "numpy.put_along_axis": Call(lambda f, x: f(x, np.array([0]), 2.0, 0), (V,)),
+    "numpy.put_along_axis": Call(_writing(np.array([0]), 2.0, 0), (V,)),
+    "numpy.fill_diagonal": Call(_writing(2.0), (M,)),
     "numpy.repeat": Call(lambda f, x: f(x, 2), (V,)),
     "numpy.reshape": Call(lambda f, x: f(x, (3, 1)), (V,)),
     "numpy.resize": Call(lambda f, x: f(x, (2, 3)), (V,)),
@@ -124,6 +140,7 @@ CALLS: dict[str, Call] = {
     "scipy.linalg.cho_solve": Call(lambda f, x, y: f((x, True), y), (LOWER, V)),
     "scipy.linalg.cholesky_banded": Call(lambda f, x: f(x), (BANDS,)),
     "scipy.linalg.cho_solve_banded": Call(lambda f, x, y: f((x, False), y), (BANDS, V)),
+    "scipy.linalg.eigh": Call(lambda f, x: (f(x)[0], np.abs(f(x)[1])), (SPD,)),
     "scipy.linalg.solve_banded": Call(_banded, (np.vstack([BANDS, BANDS[0]]), V)),
     "scipy.linalg.solveh_banded": Call(lambda f, x, y: f(x, y), (BANDS, V)),
     "scipy.linalg.solve_triangular": Call(lambda f, x, y: f(x, y, lower=True), (LOWER, V)),

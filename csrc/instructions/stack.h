@@ -4,6 +4,7 @@
 
 #include "instruction.h"
 
+#include <math.h>
 #include <string.h>
 
 #define AD_STACK_INPUTS 3
@@ -42,6 +43,18 @@ static inline ptrdiff_t ad_zero_of_diagonal(ptrdiff_t n, const double *a)
     for (ptrdiff_t i = 0; i < n; i++)
         if (a[i * n + i] == 0.0) return i + 1;
     return 0;
+}
+
+static inline bool ad_is_finite(ptrdiff_t n, const double *x)
+{
+    double zero = 0.0; /* NaN as soon as one is not finite */
+    for (ptrdiff_t i = 0; i < n; i++) zero += 0.0 * x[i];
+    return zero == 0.0;
+}
+
+static inline void ad_fill_nan(ptrdiff_t n, double *z)
+{
+    for (ptrdiff_t i = 0; i < n; i++) z[i] = NAN;
 }
 
 /* The operands, so many and so large; outputs lie apart from all others. */

@@ -75,6 +75,50 @@ def test_sums_are_as_accurate_as_pairwise_ones(
         assert (error <= roundings * 2.0**-53 * exact).all()
 
 
+# Columns: a tile has up to 128 numbers, rows are folded into it, and what is left is a tail.
+COLUMNS = [
+    (1, 2), (2, 2), (63, 2), (64, 2), (65, 2), (129, 2), (1000, 3), (41, 3), (42, 3), (43, 3),
+    (5, 63), (5, 64), (5, 65), (1, 128), (3, 128), (3, 129), (2, 300), (300, 2), (9, 17),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("size", COLUMNS, ids=str)
+@pytest.mark.parametrize("op", REDUCTIONS, ids=lambda op: op.name)
+def test_columns(op: Op, size: tuple[int, int], isa: str, rng: np.random.Generator) -> None:
+    x = rng.uniform(0.9, 1.1, size) if op.name == "prod" else rng.normal(size=size)
+    x[rng.uniform(size=size) < 0.1] = 0.75  # ties
+    compare(over(op, (0,)), (x,), rng)
+    compare(over(op, (1,)), (np.stack([x, -x]),), rng)
+
+
+@pytest.mark.parametrize("size", [(1000, 3), (7, 70), (3, 300)], ids=str)
+@pytest.mark.parametrize("op", REDUCTIONS, ids=lambda op: op.name)
+def test_columns_are_what_rows_are(
+    op: Op, size: tuple[int, int], isa: str, rng: np.random.Generator
+) -> None:
+    x = rng.uniform(0.9, 1.1, size)
+    columns = core.forward(over(op, (0,)), (x,))
+    rows = core.forward(over(op, (1,)), (x.T.copy(),))
+    np.testing.assert_allclose(columns, rows if rows.ndim == 1 else rows.T, rtol=3e-13)
+
+
+@pytest.mark.parametrize("name", ["max", "logsumexp", "softmax", "log_softmax"])
+@pytest.mark.parametrize("size", [(50, 3), (3, 200)], ids=str)
+def test_special_values_stay_in_their_columns(name: str, size: tuple[int, int], isa: str) -> None:
+    x = np.linspace(-1.0, 1.0, size[0] * size[1]).reshape(size)
+    for special in (np.nan, np.inf, -np.inf, 1e308):
+        for row in (0, size[0] // 2, size[0] - 1):
+            a = x.copy()
+            a[row, 1] = special
+            bound = over(OPS[name], (0,))
+            z, expected = core.forward(bound, (a,)), reference.forward(bound, (a,))
+            np.testing.assert_allclose(z, expected, rtol=1e-14, atol=1e-300)
+            g = np.ones(z.shape)
+            (gx,) = core.backward(bound, g, expected, (a,), (True,))
+            (gradient,) = expected_gradients(bound, g, expected, (a,))
+            np.testing.assert_allclose(gx, gradient, rtol=1e-12, atol=1e-14)
+
+
 def test_long_rows(isa: str, rng: np.random.Generator) -> None:
     x = rng.normal(size=(2, 1000))
     for name in ("softmax", "log_softmax", "logsumexp"):

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from programs import elementwise, program_of
 
+from autodiff.op import OPS
+from autodiff.program.code.kinds.cumulative import Cumulative
 from autodiff.program.code.kinds.reduce import Reduce
-from autodiff.program.code.kinds.rows import Rows
+from autodiff.program.code.kinds.rows import Rows, RowsGradient
 from autodiff.program.code.kinds.scatter_rows import ScatterRows
 from autodiff.program.code.kinds.take import Take
 
@@ -19,7 +21,7 @@ core = pytest.importorskip("autodiff._core")
 
 @pytest.mark.parametrize("shape", [(2, 3, 4), (5, 1, 1), (1, 300, 1), (1, 40, 70), (3, 0, 2),
                                    (0, 3, 2)])  # fmt: skip
-@pytest.mark.parametrize("kind", ["sum", "max"])
+@pytest.mark.parametrize("kind", ["sum", "prod", "max"])
 def test_reductions(kind, shape, isa, rng):
     a, r, b = shape
     if kind == "max" and r == 0:
@@ -32,22 +34,64 @@ def test_reductions(kind, shape, isa, rng):
     np.testing.assert_allclose(z, getattr(x, kind)(axis=1), rtol=1e-13, atol=1e-13)
 
 
-@pytest.mark.parametrize(("rows", "n"), [(1, 10), (7, 3), (0, 4), (2, 500)])
+SIZES = [
+    (1, 10, 1),
+    (7, 3, 1),
+    (0, 4, 2),
+    (2, 500, 1),
+    (1, 500, 3),
+    (2, 3, 70),
+    (3, 4, 0),
+    (1, 2, 300),
+]
+
+
+@pytest.mark.parametrize(("outer", "n", "inner"), SIZES)
 @pytest.mark.parametrize("kind", ["logsumexp", "softmax", "log_softmax"])
-def test_row_maps(kind, rows, n, isa, rng):
-    x = rng.normal(size=(rows, n)) * 10
-    shape = (rows,) if kind == "logsumexp" else (rows, n)
-    program = program_of(
-        rows * n, [(rows, n)], [], [Rows(kind, rows, n, 1, (1, 0), (0, 0))], [((0, 0), shape)]
-    )
-    (z,) = program.run(x)
-    log_sum = np.log(np.exp(x).sum(1))
+def test_row_maps(kind, outer, n, inner, isa, rng):
+    x = rng.normal(size=(outer, n, inner)) * 10
+    shape = (outer, inner) if kind == "logsumexp" else x.shape
+    code = [Rows(kind, outer, n, inner, (1, 0), (0, 0))]
+    (z,) = program_of(x.size, [x.shape], [], code, [((0, 0), shape)]).run(x)
+    log_sum = np.log(np.exp(x).sum(1, keepdims=True))
     expected = {
-        "logsumexp": log_sum,
-        "softmax": np.exp(x - log_sum[:, None]),
-        "log_softmax": x - log_sum[:, None],
+        "logsumexp": log_sum.reshape(outer, inner),
+        "softmax": np.exp(x - log_sum),
+        "log_softmax": x - log_sum,
     }[kind]
     np.testing.assert_allclose(z, expected, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize(("outer", "n", "inner"), SIZES)
+@pytest.mark.parametrize("name", ["max", "logsumexp", "softmax", "log_softmax"])
+def test_row_gradients(name, outer, n, inner, isa, rng):
+    x = np.round(rng.normal(size=(outer, n, inner)), 1)  # ties
+    reads_x = name in ("max", "logsumexp")
+    options = {"keepdims": True} if reads_x else {}
+    y = OPS[name].bind(axis=(1,), **options).forward([x]) if x.size else x[:, : 1 if reads_x else n]
+    g = rng.normal(size=y.shape)
+    op = OPS[f"_{name}_gradient"].bind(axis=(1,))
+    expected = op.forward([g, y, x][: 3 if reads_x else 2])
+    made = RowsGradient(
+        op.name, outer, n, inner, (1, 0), (2, 0), (3, 0) if reads_x else None, (0, 0)
+    )
+    (z,) = program_of(x.size, [g.shape, y.shape, x.shape], [], [made], [((0, 0), x.shape)]).run(
+        g, y, x
+    )
+    np.testing.assert_allclose(z, expected, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize(("outer", "n", "inner"), SIZES)
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("name", ["cumsum", "cumprod", "_recurrence"])
+def test_cumulative(name, reverse, outer, n, inner, rng):
+    x, a = rng.normal(size=(2, outer, n, inner))
+    operands = [x, a][: 2 if name == "_recurrence" else 1]
+    expected = OPS[name].bind(axis=1, reverse=reverse).forward(operands)
+    factors = (2, 0) if name == "_recurrence" else None
+    made = Cumulative(name, outer, n, inner, reverse, (1, 0), factors, (0, 0))
+    (z,) = program_of(x.size, [x.shape, a.shape], [], [made], [((0, 0), x.shape)]).run(x, a)
+    np.testing.assert_array_equal(z, expected)
 
 
 def take_program(n_rows: int, size: int, n: int) -> Any:

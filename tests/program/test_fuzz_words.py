@@ -24,15 +24,21 @@ from autodiff.program.code.kinds.cholesky import Cholesky
 from autodiff.program.code.kinds.cholesky_gradient import CholeskyGradient
 from autodiff.program.code.kinds.copy import Copy
 from autodiff.program.code.kinds.cumulative import Cumulative
+from autodiff.program.code.kinds.eigh import Eigh
+from autodiff.program.code.kinds.expm import Expm
 from autodiff.program.code.kinds.gemm import Gemm
 from autodiff.program.code.kinds.lu import Lu
 from autodiff.program.code.kinds.lu_determinant import LuDeterminant
 from autodiff.program.code.kinds.lu_solve import LuSolve
 from autodiff.program.code.kinds.map import Apply, Map, Window
+from autodiff.program.code.kinds.qr import Qr
 from autodiff.program.code.kinds.reduce import Reduce
 from autodiff.program.code.kinds.rows import Rows, RowsGradient
 from autodiff.program.code.kinds.scatter_rows import ScatterRows
+from autodiff.program.code.kinds.solve_sylvester import SolveSylvester
 from autodiff.program.code.kinds.solve_triangular import SolveTriangular
+from autodiff.program.code.kinds.sqrtm import Sqrtm
+from autodiff.program.code.kinds.svd import Svd
 from autodiff.program.code.kinds.take import Take
 from autodiff.program.code.stack import OfStack
 from autodiff.program.code.words import from_words, to_words
@@ -109,6 +115,12 @@ OTHERS += [
     Lu(2, 2, at(ARGUMENT), at(ARENA, 110)),
     LuSolve(1, 3, 1, True, at(ARGUMENT), at(FIXED), at(ARENA, 130)),
     LuDeterminant(2, 2, "log", at(ARGUMENT), at(ARENA, 140)),
+    Eigh(1, 3, at(ARGUMENT), at(ARENA, 150), at(ARENA, 160)),
+    Svd(2, 2, 3, at(ARGUMENT), at(ARENA, 170), at(ARENA, 180), at(ARENA, 190)),
+    Qr(1, 4, 3, at(ARGUMENT), at(ARENA, 210), at(ARENA, 230)),
+    Expm(1, 3, at(ARGUMENT), at(ARENA, 240)),
+    Sqrtm(2, 2, at(BUFFER), at(ARENA, 250)),
+    SolveSylvester(1, 3, 2, at(ARGUMENT), at(BUFFER), at(FIXED), at(ARENA, 260)),
 ]
 
 INTERESTING = [0, 1, -1, 2, 3, 5, 8, -2, -3, 63, 64, 512, 4095, 4096, 1 << 16, 1 << 31, 1 << 32,

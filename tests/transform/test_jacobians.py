@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import autodiff
 from autodiff import Tensor
 from autodiff.apply import apply
 from autodiff.declare import declare
-from autodiff.errors import GradientError
+from autodiff.errors import AnomalyError, GradientError
 from autodiff.op import OPS, Example, Op, Sample
 from autodiff.transform import lanes
 
@@ -29,9 +30,20 @@ def row_by_row(y: Any, x: Tensor) -> np.ndarray:
     return np.array(rows).reshape(y.shape + x.shape)
 
 
+@pytest.fixture
+def in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No rule may fall back on the way that is taken for rules that need numbers."""
+
+    def refused(*_: Any) -> Any:
+        raise AssertionError("row by row")
+
+    monkeypatch.setattr(sys.modules["autodiff.transform.jacobian"], "_row_by_row", refused)
+
+
 # ---- every op -------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("in_one_pass")
 @pytest.mark.parametrize(("op", "example"), EXAMPLES)
 def test_the_jacobian_of_every_op(op: Op, example: Example, rng: np.random.Generator) -> None:
     if op.several:
@@ -53,6 +65,7 @@ def test_the_jacobian_of_every_op(op: Op, example: Example, rng: np.random.Gener
             np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-14 * scale)
 
 
+@pytest.mark.usefixtures("in_one_pass")
 @pytest.mark.parametrize(("op", "example"), EXAMPLES)
 def test_the_hessian_of_every_op(op: Op, example: Example, rng: np.random.Generator) -> None:
     if op.several or op not in OF_THE_LIBRARY:
@@ -332,3 +345,44 @@ def test_least_squares_is_a_product() -> None:
     step = autodiff.compile(autodiff.jacobian(lambda x: a @ x - b))
     np.testing.assert_array_equal(step(np.ones(6)), a)
     assert len(step.recording(np.ones(6)).code.instructions) <= 2
+
+
+def test_in_a_scan() -> None:
+    state = Tensor(X)
+
+    @autodiff.compile
+    def newton(target: Any) -> Any:
+        def loss(x: Any) -> Any:
+            return ((x - target) ** 4.0 + (x - target) ** 2.0).sum()
+
+        x = state.value
+        second = (autodiff.hessian(loss)(x) * np.eye(3)).sum(axis=0)
+        state.assign(x - autodiff.grad(loss)(x) / second)
+        return loss(state.value)
+
+    losses = newton.scan(np.zeros((8, 3)))
+    assert losses[-1] < 1e-12
+    assert (np.diff(losses) <= 0.0).all()
+
+
+# ---- back ends and observers ----------------------------------------------------------
+
+
+def test_on_the_reference_back_end() -> None:
+    def loss(x: Any) -> Any:
+        return autodiff.exp(x[0] * x).sum() + autodiff.logsumexp(x)
+
+    expected = autodiff.hessian(loss)(X), autodiff.jacobian(autodiff.grad(loss), mode="forward")(X)
+    with autodiff.use_backend("reference"):
+        found = autodiff.hessian(loss)(X), autodiff.jacobian(autodiff.grad(loss), mode="forward")(X)
+        gradient = autodiff.grad(loss)(X)
+    for have, want in zip(found, expected, strict=True):
+        np.testing.assert_allclose(have, want, rtol=1e-13)
+    np.testing.assert_allclose(gradient, autodiff.grad(loss)(X), rtol=1e-13)
+
+
+def test_anomalies_are_seen() -> None:
+    with autodiff.detect_anomaly():
+        np.testing.assert_allclose(autodiff.hessian(lambda x: (x**3.0).sum())(X), np.diag(6.0 * X))
+        with pytest.raises(AnomalyError, match="sqrt"):
+            autodiff.grad(lambda x: autodiff.sqrt(x).sum())(np.array([1.0, -1.0]))

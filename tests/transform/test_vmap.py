@@ -39,7 +39,8 @@ def test_the_batch_rule_of_every_op(op: Op, example: Example, rng: np.random.Gen
         found = batch_rule(op)(bound, [Tensor(x) for x in operands], carries)
         for i, draw in enumerate(draws):
             inputs = [draw[k] if c else draws[0][k] for k, c in enumerate(carries)]
-            expected = parts(apply(op, inputs, example.attributes))
+            with np.errstate(all="ignore"):  # operands of several draws, which need not fit
+                expected = parts(apply(op, inputs, example.attributes))
             for have, want in zip(parts(found), expected, strict=True):
                 assert have.shape == (N, *np.shape(want))
                 scale = max(1.0, float(np.abs(want).max(initial=0.0)))

@@ -6,10 +6,35 @@ MatrixError, which numpy.linalg.LinAlgError catches, too.
 
 matrices : shapes, stacks, triangles
 triangular, cholesky, lu : systems
+eigen, singular, orthogonal : spectra, orthogonal factors
+functions : expm, sqrtm, the equations of Sylvester and Lyapunov
+norms, least, products : what is said with these
 """
 
 from __future__ import annotations
 
-from autodiff.ops.linalg import cholesky, lu, triangular
+from autodiff.ops.linalg import (
+    cholesky,
+    eigen,
+    functions,
+    least,
+    lu,
+    norms,
+    orthogonal,
+    products,
+    singular,
+    triangular,
+)
 
-__all__ = ["cholesky", "lu", "triangular"]
+__all__ = [
+    "cholesky",
+    "eigen",
+    "functions",
+    "least",
+    "lu",
+    "norms",
+    "orthogonal",
+    "products",
+    "singular",
+    "triangular",
+]

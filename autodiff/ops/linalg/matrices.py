@@ -27,6 +27,7 @@ __all__ = [
     "failed",
     "halved_triangle",
     "is_transpose",
+    "is_zero",
     "matrix",
     "on_stacks",
     "phi",
@@ -198,6 +199,11 @@ def is_transpose(value: Any) -> bool:
     axes = value.attribute("axes")
     n = len(axes)
     return n >= 2 and axes == (*range(n - 2), n - 1, n - 2)
+
+
+def is_zero(g: Any) -> bool:
+    """Whether a gradient is known to be 0: of an output that nobody uses."""
+    return type(g) is np.ndarray and not g.any()
 
 
 # ---- numbers --------------------------------------------------------------------------------

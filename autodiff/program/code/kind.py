@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from autodiff.array import Array
 from autodiff.errors import AutodiffError
-from autodiff.op import Op
+from autodiff.op import BoundOp, Op
 from autodiff.program.code.flat import Meaning, Operand, Places
 from autodiff.program.code.lowering import Lowering
 from autodiff.program.code.machine import Machine
@@ -42,6 +42,10 @@ class Emitter(Protocol):
 
     def apply(self, name: str, *inputs: Value, **attributes: Any) -> Value:
         """One more op."""
+        ...
+
+    def emit_several(self, op: BoundOp, inputs: Sequence[Value]) -> tuple[Value, ...]:
+        """One more op, of several outputs."""
         ...
 
     def constant(self, value: Any) -> Value:

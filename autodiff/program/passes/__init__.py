@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 from autodiff.program.ir import Instruction, Program
 from autodiff.program.passes.accumulate import accumulate
+from autodiff.program.passes.assemble import assemble
 from autodiff.program.passes.carry import Carried, carry
 from autodiff.program.passes.combine import combine
 from autodiff.program.passes.legalise import legalise
@@ -22,6 +23,7 @@ from autodiff.program.passes.simplify import simplify
 __all__ = ["LOWERING_OPTIONS", "PASSES", "Carried", "carry", "improve"]
 
 _ORDER: tuple[Callable[[Program], Program], ...] = (
+    assemble,
     simplify,
     stack,
     pack,
