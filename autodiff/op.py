@@ -145,8 +145,9 @@ class Op:
     outputs : names of the outputs. If there are several, the forward rule returns a tuple, the
         shape rule a tuple of shapes, and backward rules get tuples: ``rule(gs, zs, *inputs)``. A
         gradient that nobody has sent is zeros. Such an op is not `elementwise` in the sense above.
-    batched : ``batched(bound, operands, carries)``: the op on every element of a batch at once. Where
-        `carries[i]`, operand i has one more axis in front, of one size for all; so has the result.
+    batched : ``batched(bound, operands, carries)``: the op on every element of a batch at once.
+        Where `carries[i]`, operand i has one more axis in front, of one size for all; so has the
+        result.
         Written with ops; None: derived where it can be, else the elements are computed one by one.
     n_regions : how many programs an instruction of this op owns (a loop has one, its body). Only
         programs have such ops. Their rules are given `regions`: the shape rule the programs, the
