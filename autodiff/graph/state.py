@@ -181,9 +181,12 @@ class State:
     @property
     def name(self) -> str:
         """A name that no other living node has; may be set, and is then made unique."""
-        if self.given_name is None and self.op is not None and self.op.op is OUTPUT_OF:
+        if self.given_name is not None:
+            return self.given_name
+        op = self.op
+        if op is not None and op.op is OUTPUT_OF:
             return f"{self.inputs[0].name}.{self._output_name()}"
-        return self.given_name or f"{self.typename}#{self.serial}"
+        return f"{'tensor' if op is None else op.name}#{self.serial}"
 
     @name.setter
     def name(self, name: str) -> None:
