@@ -51,7 +51,7 @@ FLOORS: list[list[str]] = [
     ["ops"],
     ["protocols"],
     ["backend", "operators"],
-    ["graph.clock", "graph.unfinished", "graph.place"],
+    ["graph.clock", "graph.unfinished", "graph.lines"],
     ["graph.naming"],
     ["graph.state"],
     ["graph.several"],

@@ -17,8 +17,8 @@ import numpy as np
 from autodiff import apply
 from autodiff.array import Array, Shape, aligned_copy, is_float64
 from autodiff.errors import ShapeError
+from autodiff.graph.lines import USER_FILES, users
 from autodiff.graph.observer import current_observer, in_force
-from autodiff.graph.place import USER_FILES, users
 from autodiff.graph.state import State, TensorState
 from autodiff.op import BoundOp
 

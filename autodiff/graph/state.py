@@ -22,8 +22,8 @@ from typing import Any
 from autodiff import forks
 from autodiff.array import Array, Shape
 from autodiff.graph.clock import ticks
+from autodiff.graph.lines import line_of
 from autodiff.graph.naming import register_name
-from autodiff.graph.place import line_of
 from autodiff.graph.unfinished import Unread, note_read
 from autodiff.op import OUTPUT_OF, BoundOp
 
@@ -198,8 +198,8 @@ class State:
         return line_of(self.built_by, self.built_at)  # type: ignore[no-any-return]
 
     @where.setter
-    def where(self, place: tuple[str, int]) -> None:
-        self.built_by, self.built_at = place, -1
+    def where(self, line: tuple[str, int]) -> None:
+        self.built_by, self.built_at = line, -1
 
     def describe(self) -> str:
         """Name and place, for error messages."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from autodiff import forks
-from autodiff.errors import AutodiffError, IndexRangeError, RecordingError
+from autodiff.errors import AutodiffError, IndexRangeError, InstructionError, RecordingError
 from autodiff.graph import clock
 from autodiff.graph.memory import settle_written
 from autodiff.graph.node import Node
@@ -25,7 +25,10 @@ from autodiff.program.recorder import Recorder
 from autodiff.program.stand_ins import Watch
 from autodiff.program.structure import Group, Leaf, Structure, flatten, rebuild, shapes_of
 
-__all__ = ["Recording", "record"]
+__all__ = ["FAILURES", "Recording", "record"]
+
+FAILURES = InstructionError, IndexError
+"""What executors raise if an instruction fails; the second, if NumPy has carried it out."""
 
 
 @dataclass
@@ -132,7 +135,7 @@ class Recording:
         """What an executor gives of this recording's code, or other code; see :meth:`fail`."""
         try:
             found = execute()
-        except IndexError as error:
+        except FAILURES as error:
             failed = error
         except BaseException:
             clock.defer(self)
@@ -142,7 +145,7 @@ class Recording:
             return found
         self.fail(failed, code)
 
-    def fail(self, error: IndexError, code: Code | None = None) -> NoReturn:
+    def fail(self, error: Exception, code: Code | None = None) -> NoReturn:
         """Raise what a failed instruction means.
 
         To be called where no exception is being handled: what a rule has raised keeps its context.
@@ -152,7 +155,7 @@ class Recording:
         error.__traceback__ = None  # it would keep the caller's frame, which has it
         raise failure
 
-    def _failure(self, error: IndexError, code: Code | None = None) -> BaseException:
+    def _failure(self, error: Exception, code: Code | None = None) -> BaseException:
         """What a failed instruction raises: its kind says why, and here the op and the node.
 
         What a rule has raised that was called back stays what it is, with a note of where it was.
