@@ -35,11 +35,12 @@ class Value:
     kind : "argument", "state" (the buffer of a tensor), "constant" or "computed".
     buffer : of a state or constant, the array; None otherwise.
     op : name of the op that computes it; empty for what the program is given.
+    position : which of the outputs of its producer it is.
     label : the name of the node it came from, for listings.
     where : (file, line) of the user's code that it came from, where that is known.
     """
 
-    __slots__ = ("buffer", "kind", "label", "op", "producer", "shape", "where")
+    __slots__ = ("buffer", "kind", "label", "op", "position", "producer", "shape", "where")
 
     def __init__(
         self,
@@ -55,17 +56,13 @@ class Value:
         self.label = label
         self.where: tuple[str, int] | None = None
         self.op = "" if producer is None else producer.op.name
+        self.position = 0
         self.producer = producer
 
     @property
     def size(self) -> int:
         """Number of elements."""
         return math.prod(self.shape)
-
-    @property
-    def position(self) -> int:
-        """Which of the outputs of its producer it is."""
-        return 0 if self.producer is None else self.producer.outputs.index(self)
 
     @property
     def inputs(self) -> tuple[Value, ...]:
@@ -143,6 +140,8 @@ class Instruction:
             self._outputs = (self.output,)
         else:
             self._outputs = tuple([Value(s, "computed", None, "", self) for s in shape])
+            for position, value in enumerate(self._outputs):
+                value.position = position
 
     @property
     def outputs(self) -> tuple[Value, ...]:
