@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from autodiff.errors import InstructionError
 from autodiff.program.code.flat import Code
 from autodiff.program.code.kind import KINDS, Kind, Operand
 from autodiff.program.code.kinds.band_product import BandProduct
@@ -309,7 +310,7 @@ def attempt(words: np.ndarray) -> bool:
     """Whether it was accepted; it is then run, unless it is too large."""
     refused: Any = None
     try:
-        loaded = core.Program(words, buffers(), FUNCTIONS)
+        loaded = core.Executor(words, buffers(), FUNCTIONS)
     except core.LoadError as error:
         refused = error
     except MemoryError:
@@ -322,7 +323,7 @@ def attempt(words: np.ndarray) -> bool:
     arguments = check_accepted(words)
     sizes = [*map(math.prod, arguments), loaded.arena_size]
     if max(sizes) <= MOST_RUN and all(len(shape) < 32 for shape in arguments):
-        with contextlib.suppress(core.InstructionError):
+        with contextlib.suppress(InstructionError):
             loaded.run(*[np.ones(shape) for shape in arguments])
     return True
 
