@@ -208,6 +208,7 @@ def test_stacks_are_matrices_one_by_one(name: str, shape: Any, rng: np.random.Ge
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 16, 17, 31, 48, 65, 130])
+@pytest.mark.usefixtures("backend")
 def test_all_sizes_in_programs(n: int, rng: np.random.Generator) -> None:
     a, m, b = definite(rng, n, n), rng.normal(size=(n, n)), rng.normal(size=(n, 5))
     lower = np.linalg.cholesky(a)
@@ -235,7 +236,8 @@ def test_all_sizes_in_programs(n: int, rng: np.random.Generator) -> None:
         np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-10 * scale)
 
 
-@pytest.mark.parametrize("n", [3, 16, 20, 40, 70])
+@pytest.mark.parametrize("n", [3, 8, 9, 16, 20, 32, 33, 40, 70])
+@pytest.mark.usefixtures("backend")
 def test_the_gradient_of_a_factor_in_programs(n: int, rng: np.random.Generator) -> None:
     a, g = definite(rng, n, n), rng.normal(size=(n, n))
     f = autodiff.grad(lambda a: (la.cholesky(a) * g).sum())

@@ -78,8 +78,9 @@ def test_mutants_are_rejected(rng: np.random.Generator) -> None:
         for what, fields in field_mutants(instruction, code, rng):
             if dataclasses.replace(instruction, **fields) == instruction:
                 continue
+            mutant = with_fields(code, number, **fields)
             try:
-                verify_code(with_fields(code, number, **fields), recording.improved)
+                verify_code(mutant, recording.improved)
             except VerificationError:
                 continue
             pytest.fail(f"accepted: {instruction.name}, {what}")
