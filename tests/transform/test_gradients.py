@@ -450,6 +450,8 @@ def test_names_and_documentation() -> None:
         made = getattr(autodiff, name)(loss)
         assert made.__name__ == f"{name}_of_loss"
         assert made.__doc__ == "What is lost."
+    assert not hasattr(autodiff.grad(autodiff.sin), "op")
+    assert autodiff.compile(autodiff.hvp(loss), static=())(X, X).shape == (3,)
     assert autodiff.grad(np.sin)(0.0) == 1.0  # what has no signature to copy
 
 
