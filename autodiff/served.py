@@ -210,7 +210,7 @@ def _parameters(theirs: Any) -> dict[str, inspect.Parameter] | None:
         known = inspect.signature(theirs).parameters
     except (ValueError, TypeError):  # older NumPys, and what is written in C
         return None
-    if "x" in known and any(p.kind is p.VAR_POSITIONAL for p in known.values()):
+    if known.keys() & {"x", "k"} and any(p.kind is p.VAR_POSITIONAL for p in known.values()):
         return None  # scipy.stats.norm.logpdf(x, *args, **kwds)
     return dict(known)
 

@@ -66,10 +66,24 @@ FORMS: list[Call] = [
 ]
 
 
+COUNTS = np.array([1.0, 2.0, 3.0])
+OF_COUNTS = {
+    "bernoulli": lambda f, p: f(np.array([0.0, 1.0, 1.0]), p),
+    "binom": lambda f, p: f(COUNTS, 5, p),
+    "dirichlet": lambda f, a: f(np.array([0.25, 0.25, 0.5]), 2.0 + a),
+    "geom": lambda f, p: f(COUNTS, p),
+    "nbinom": lambda f, p: f(COUNTS, 2.5, p),
+}
+"""Distributions of counts and of shares: nodes are their parameters."""
+
+
 def calls_of(name: str) -> Iterator[Call]:
     """Calls of a function that are to be tried."""
     if name in CALLS:
         yield CALLS[name]
+        return
+    if (owner := name.split(".")[-2]) in OF_COUNTS:
+        yield Call(OF_COUNTS[owner], (V,))
         return
     yield from FORMS
 
