@@ -68,7 +68,7 @@ FORMS: list[Call] = [
 
 COUNTS = np.array([1.0, 2.0, 3.0])
 OF_COUNTS = {
-    "bernoulli": lambda f, p: f(np.array([0.0, 1.0, 1.0]), p),
+    "bernoulli": lambda f, p: f(np.zeros(3), p),
     "binom": lambda f, p: f(COUNTS, 5, p),
     "dirichlet": lambda f, a: f(np.array([0.25, 0.25, 0.5]), 2.0 + a),
     "geom": lambda f, p: f(COUNTS, p),
