@@ -67,7 +67,12 @@ def is_advanced(index: Any) -> bool:
     """Whether an index has an item that is an array, a list, or True or False."""
     if type(index) is not tuple:
         return _is_array(index)
-    return any(map(_is_array, index))
+    return any(map(_is_array, _with_lists(index)))
+
+
+def _with_lists(index: tuple[Any, ...]) -> list[Any]:
+    """The items of an index; a tuple within it is a list of numbers, as for NumPy."""
+    return [list(item) if type(item) is tuple else item for item in index]
 
 
 def _is_array(item: Any) -> bool:
@@ -91,7 +96,7 @@ def taken_apart(name: str, x: Any, index: Any) -> Gathering:
     IndexRangeError
         If it is none: too many items, a mask of another shape, numbers out of range.
     """
-    given = index if type(index) is tuple else (index,)
+    given = _with_lists(index) if type(index) is tuple else [index]
     items = _whole(name, x, [_read(name, x, i) if _is_array(i) else i for i in given])
     basic: list[Any] = []
     pieces: list[Piece] = []
