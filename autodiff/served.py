@@ -135,6 +135,7 @@ _NESTED = frozenset(
         ("numpy.array", "object"),
         ("numpy.block", "arrays"),
         ("scipy.linalg.cho_solve", "c_and_lower"),
+        ("scipy.linalg.cho_solve_banded", "cb_and_lower"),
     }
 )
 """And which take lists of lists, that mean something as they are."""

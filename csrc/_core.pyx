@@ -19,16 +19,17 @@ cimport numpy as cnp
 
 import numpy as np
 
-from autodiff.errors import BackendError, IndexRangeError
+from autodiff.errors import BackendError, IndexRangeError, InstructionError
 
 cnp.import_array()
 
 include "arrays.pxi"
 include "threads.pxi"
 include "isa.pxi"
-include "elementwise.pxi"
 include "blas.pxi"
 include "lapack.pxi"
+include "special.pxi"
+include "elementwise.pxi"
 include "matmul.pxi"
 include "cumulative.pxi"
 include "reduce.pxi"

@@ -28,6 +28,7 @@ cdef extern from "kernels.h":
     ctypedef struct ad_elementwise:
         const char* name
         int arity
+        int special
         ad_rule forward
         ad_rule backward[3]
 

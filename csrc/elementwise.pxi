@@ -14,16 +14,24 @@ cdef struct Letters:
     signed char reads[4][3]  # operands of the forward map, and of the gradients'
     bint passes[3]           # the gradient itself is the input's gradient
     bint stops[3]            # there is none
+    bint by_rule[3]          # the rule in Python computes it
+    bint times[3]            # what the map gives is multiplied with the gradient
+    bint special             # calls SciPy's functions
 
 
 cdef int read_letters(Letters* line, const ad_elementwise* entry) except -1:
     cdef int i
     line.arity = entry.arity
+    line.special = entry.special
     read_operands(line, 0, entry.forward.reads)
     for i in range(entry.arity):
         reads = entry.backward[i].reads
         line.passes[i] = reads == b"same"
         line.stops[i] = reads == b"none"
+        line.by_rule[i] = reads == b"rule"
+        line.times[i] = len(reads) == 4 and entry.backward[i].map != NULL
+        if line.times[i]:
+            reads = reads[1:]
         read_operands(line, i + 1, b"" if entry.backward[i].map == NULL else reads)
     return 0
 
@@ -68,6 +76,8 @@ cdef class Elementwise(Kernel):
         self.line = &letters[row]
         self.n_inputs = self.line.arity
         self.parameter = attributes.get("exponent", 0.0)
+        if self.line.special:
+            load_scipy()
 
     cdef object forward(self, op, PyObject** x, ptrdiff_t n):
         cdef ptrdiff_t[AD_MAX_AXES] common
@@ -102,12 +112,18 @@ cdef class Elementwise(Kernel):
         cdef bint same
         if self.line.stops[i]:
             return None
+        if self.line.by_rule[i]:
+            inputs = [<object>x[k] for k in range(n)]
+            needed = [k == i for k in range(n)]
+            return by_rule(op, <object>g, <object>z, inputs, needed)[i]
         same = ad_same_shape(axes, shape, ad_axes(x[i]), ad_shape(x[i]))
         if self.line.passes[i]:
             return copy_as(g, x[i]) if same else sum_to(op, g, x[i])
         full = ad_new(axes, shape)
         self.run(op, i + 1, kernels.elementwise[self.row].backward[i].map, g, z, x, axes, shape,
                  ad_data(<PyObject*>full))
+        if self.line.times[i]:
+            multiply_onto(ad_data(<PyObject*>full), ad_data(g), ad_size(g))
         return full if same else sum_to(op, <PyObject*>full, x[i])
 
     cdef int run(
@@ -157,6 +173,21 @@ cdef class Elementwise(Kernel):
             ad_loop_map(&loop, fn, data, out)
         take_back(state)
         return 0
+
+
+cdef object by_rule(op, g, z, list inputs, list needed):
+    """The gradients by the rules in Python."""
+    from autodiff.backend.reference import Reference
+
+    return Reference().backward(op, g, z, inputs, needed)
+
+
+cdef int multiply_onto(double* total, const double* g, ptrdiff_t size) except -1:
+    """total = g * total; of a gradient of 0 where the slope is infinite, NaN."""
+    cdef ptrdiff_t i
+    for i in range(size):
+        total[i] = g[i] * total[i]
+    return 0
 
 
 cdef object sum_to(op, PyObject* g, PyObject* like):

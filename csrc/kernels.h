@@ -17,7 +17,9 @@ typedef void (*ad_map)(ptrdiff_t n, const double *a, ptrdiff_t a_step, const dou
 
 /* One line of elementwise.def: which map computes what from which operands.
  * reads: one letter an operand: g z (gradient and value of the output), x y c (inputs),
- * p (the op's parameter); "same": the gradient itself; "none": no gradient, no map. */
+ * p (the op's parameter); "same": the gradient itself; "none": no gradient, no map; "rule": by
+ * the rule in Python, no map. Of four letters the first is g, and no operand: the gradient is to
+ * be multiplied with what the map gives. */
 typedef struct {
     const char *reads;
     ad_map map;
@@ -26,6 +28,7 @@ typedef struct {
 typedef struct {
     const char *name;
     int arity;
+    int special; /* whether it calls SciPy's functions, which must be looked up first */
     ad_rule forward;
     ad_rule backward[3];
 } ad_elementwise;

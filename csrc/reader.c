@@ -1,6 +1,8 @@
 /* Fields, names and operands of the words of a program, each of them checked. */
 #include "reader.h"
 
+#include "special.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -259,20 +261,24 @@ static void seek_map(const ad_kernels *kernels, ad_name *sought)
                                   ? &e->backward[0]
                                   : NULL;
         if (rule == NULL || rule->map == NULL) continue;
+        if (e->special && ad_seek_scipy != NULL) ad_seek_scipy();
         sought->map = rule->map;
+        sought->special = e->special != 0;
         sought->arity = (int)strlen(rule->reads);
         return;
     }
 }
 
-ad_map ad_read_map(ad_reader *reader, int *arity)
+ad_map ad_read_map(ad_reader *reader, int *arity, bool *special)
 {
     ad_name *found = ad_read_named(reader);
     *arity = 0;
+    *special = false;
     if (found == NULL) return NULL;
     if (!found->map_sought) seek_map(reader->kernels, found);
     if (found->map == NULL) ad_refuse(reader, AD_NO_OP);
     *arity = found->arity;
+    *special = found->special;
     return found->map;
 }
 

@@ -11,7 +11,7 @@ typedef struct {
     const ad_kind *kind;
     ad_map map;
     int arity;
-    bool kind_sought, map_sought;
+    bool kind_sought, map_sought, special;
 } ad_name;
 
 typedef struct {

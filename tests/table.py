@@ -19,11 +19,13 @@ __all__ = [
     "REDUCTIONS",
     "apart",
     "compiles",
+    "differentiable",
     "drawn",
     "is_exact",
     "of_each",
     "over",
     "parts",
+    "refused",
     "slack",
     "variants",
 ]
@@ -51,6 +53,16 @@ def compiles(op: Op) -> bool:
     from autodiff.program.recorder import has_kernel
 
     return has_kernel(op)
+
+
+def refused(op: Op, position: int) -> bool:
+    """Whether the rule of an input only says that there is no derivative."""
+    return getattr(op.rule(position), "missing", False)
+
+
+def differentiable(op: Op, position: int) -> bool:
+    """Whether an input has a derivative."""
+    return op.rule(position) is not None and not refused(op, position)
 
 
 def variants(op: Op) -> list[BoundOp]:

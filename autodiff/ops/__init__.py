@@ -18,6 +18,8 @@ sorting, orders : positions by size; sorted arrays, quantiles
 joins, arrange, triangles : functions of NumPy's that put arrays together, cut and reorder them
 as_numpy : functions of NumPy's that are said with these
 creation : arrays of nodes, and nodes repeated
+special : special functions, public in the namespaces only
+distributions : densities and probabilities, in the namespaces only
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from autodiff.ops import bounds as _bounds  # noqa: F401
 from autodiff.ops import calculus as _calculus  # noqa: F401
 from autodiff.ops import choosing as _choosing  # noqa: F401
 from autodiff.ops import creation as _creation  # noqa: F401
+from autodiff.ops import distributions as _distributions  # noqa: F401
 from autodiff.ops import joins as _joins  # noqa: F401
 from autodiff.ops import linalg as _linalg  # noqa: F401
 from autodiff.ops import masks as _masks  # noqa: F401
@@ -35,6 +38,7 @@ from autodiff.ops import orders as _orders  # noqa: F401
 from autodiff.ops import pad as _pad  # noqa: F401
 from autodiff.ops import piecewise as _piecewise  # noqa: F401
 from autodiff.ops import products as _products  # noqa: F401
+from autodiff.ops import special as _special  # noqa: F401
 from autodiff.ops import statistics as _statistics  # noqa: F401
 from autodiff.ops import triangles as _triangles  # noqa: F401
 from autodiff.ops.alias import *  # noqa: F403

@@ -62,7 +62,7 @@ ptrdiff_t ad_read_sizes(ad_reader *reader, ptrdiff_t most, ptrdiff_t *sizes);
 void ad_read_strides(ad_reader *reader, ptrdiff_t axes, ptrdiff_t *strides);
 
 /* A map of the table in use, and how many operands it reads; NULL: there is none. */
-ad_map ad_read_map(ad_reader *reader, int *arity);
+ad_map ad_read_map(ad_reader *reader, int *arity, bool *special);
 
 /* The function of this number, which was read last; see load.h. */
 ad_call_back ad_function(ad_reader *reader, ptrdiff_t number);

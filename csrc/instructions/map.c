@@ -46,6 +46,7 @@ typedef struct {
     ptrdiff_t place[3], z;
     ptrdiff_t step[3];
     int pads; /* runs on to the next multiple of eight: no tail */
+    bool special;
 } application;
 
 /* Two outer axes and a matrix, which is cut into blocks. at[i] is where window i has its
@@ -247,7 +248,7 @@ static void pad(mapping *p)
     for (ptrdiff_t i = 0; i < p->n_maps; i++) {
         application *m = &p->maps[i];
         const window *z = m->z < p->n_windows ? &p->windows[m->z] : NULL;
-        m->pads = z == NULL || z->scratch != NULL || (z->padded && is_block);
+        m->pads = !m->special && (z == NULL || z->scratch != NULL || (z->padded && is_block));
         for (int o = 0; o < 3; o++) {
             if (m->place[o] >= p->n_windows) continue; /* a register, or nothing */
             const window *x = &p->windows[m->place[o]];
@@ -362,7 +363,7 @@ static ptrdiff_t read_output(ad_reader *reader, mapping *p, fields *f)
 static void read_map(ad_reader *reader, mapping *p, fields *f, application *m)
 {
     int arity;
-    m->map = ad_read_map(reader, &arity);
+    m->map = ad_read_map(reader, &arity, &m->special);
     if (ad_read_count(reader, 1) != arity) ad_refuse(reader, AD_OTHER_ARITY);
     for (int o = 0; o < 3; o++) {
         m->step[o] = o < arity;

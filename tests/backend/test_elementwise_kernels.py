@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 from against_rules import compare, core, expected_gradients, reference
-from table import ELEMENTWISE, drawn, is_exact, variants
+from table import ELEMENTWISE, drawn, is_exact, refused, variants
 
 from autodiff.op import OPS, BoundOp, Op
 
@@ -29,7 +29,8 @@ def test_sizes(op: Op, n: int, isa: str, rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("op", ELEMENTWISE, ids=lambda op: op.name)
 def test_special_values(op: Op, isa: str) -> None:
-    grid = np.meshgrid(*[SPECIAL] * len(op.inputs), indexing="ij")
+    many = len(op.inputs) == 3 and op.cost >= 50.0  # of which every one takes long by the rule
+    grid = np.meshgrid(*[SPECIAL[::3] if many else SPECIAL] * len(op.inputs), indexing="ij")
     inputs = [np.ascontiguousarray(x).reshape(-1) for x in grid]
     for bound in variants(op):
         compare_special(bound, inputs)
@@ -45,7 +46,8 @@ def compare_special(bound: BoundOp, inputs: list[np.ndarray]) -> None:
     zero = (expected == 0.0) & (z == 0.0)
     np.testing.assert_array_equal(np.signbit(z[zero]), np.signbit(expected[zero]))
     for g in (np.full_like(z, -1.5), np.resize(SPECIAL, z.shape)):
-        found = core.backward(bound, g, expected, inputs, [True] * len(inputs))
+        needed = [not refused(bound.op, i) for i in range(len(inputs))]
+        found = core.backward(bound, g, expected, inputs, needed)
         for actual, gradient in zip(
             found, expected_gradients(bound, g, expected, inputs), strict=True
         ):

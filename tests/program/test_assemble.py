@@ -27,6 +27,7 @@ READS: dict[str, list[Any]] = {
     "backwards": [np.s_[::-1, 0], np.s_[:, 1], np.s_[:, 2]],
     "new axes": [np.s_[None, :, 0], np.s_[:, None, 1], np.s_[..., 2:, None]],
     "nothing at all": [np.s_[:, 3:3], np.s_[4:], np.s_[:, :0]],
+    "twice, and a part": [np.s_[:, 0], np.s_[:, 0], np.s_[:2, 0], np.s_[:, 3], np.s_[:, 3]],
     "nothing": [np.s_[:, 3:3], np.s_[:, 1], np.s_[:, 2]],
     "whole": [np.s_[:, 0], np.s_[...], np.s_[:, 1], np.s_[:, 2]],
 }
@@ -77,6 +78,16 @@ def test_parts_that_lie_apart_are_not_added(name: str) -> None:
     assert whole_sums(autodiff.compile(step).recording()) == 0
     kept = autodiff.compile(step, without=["assemble"]).recording()
     assert whole_sums(kept) == len(READS[name]) - 1
+
+
+def test_parts_that_were_read_twice_are_added_by_themselves(rng: np.random.Generator) -> None:
+    x = Tensor(rng.normal(size=SHAPE))
+    step = step_of(READS["twice"], x)
+    expected = np.array(step(0.3))
+    x.reset()
+    compiled = autodiff.compile(step)
+    np.testing.assert_array_equal(compiled(0.3), expected)
+    assert whole_sums(compiled.recording(0.3)) == 0
 
 
 def test_what_is_added_keeps_its_order() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from compare import ON_AND_OFF, Builder, check
-from table import OF_THE_LIBRARY, of_each, parts
+from table import OF_THE_LIBRARY, differentiable, of_each, parts
 
 import autodiff
 from autodiff import Tensor, ops
@@ -73,7 +73,7 @@ def builder(op: BoundOp, shapes: Sequence[Shape]) -> Builder:
 
     def build() -> Any:
         tensors = [
-            Tensor(np.zeros(shape), constant=op.op.rule(i) is None)
+            Tensor(np.zeros(shape), constant=not differentiable(op.op, i))
             for i, shape in enumerate(shapes)
         ]
 
@@ -109,7 +109,7 @@ def test_ops_on_each_back_end(
 ) -> None:
     bound, inputs = op.bind(**example.attributes), example.draw(rng)
     z = backend.forward(bound, inputs)
-    needed = [op.rule(i) is not None for i in range(len(inputs))]
+    needed = [differentiable(op, i) for i in range(len(inputs))]
     ones = of_each(lambda x: np.ones(x.shape), z)
     gradients = backend.backward(bound, ones, z, inputs, needed)
     wanted = get_backend("reference").forward(bound, inputs)

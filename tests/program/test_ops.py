@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from compare import Builder, check
-from table import EXAMPLES, of_each, parts
+from table import EXAMPLES, differentiable, of_each, parts
 
 from autodiff import Tensor
 from autodiff.backend import get_backend
@@ -18,7 +18,9 @@ def builder(op: Op, example: Example, inputs: Any) -> Builder:
     """A step that assigns the inputs, and returns the op's value, and its gradients."""
 
     def build() -> Any:
-        tensors = [Tensor(shape=x.shape, constant=op.rule(i) is None) for i, x in enumerate(inputs)]
+        tensors = [
+            Tensor(shape=x.shape, constant=not differentiable(op, i)) for i, x in enumerate(inputs)
+        ]
 
         def step(inputs: list[Any], weight: Any) -> Any:
             for tensor, x in zip(tensors, inputs, strict=True):

@@ -41,14 +41,16 @@ def assemble(program: Program) -> Program:
     new: dict[Value, Value] = {}
     for root in sums.roots():
         terms = sums.terms(root)
-        levels = _levels(root.shape, terms)
-        if levels is None:
+        shape = root.shape
+        few = sum(x.op == "scatter_slice" for x in terms) < 2
+        if few or 0 in shape or np.prod(shape, dtype=float) > _MOST:
             continue
         emitter.at(root)
-        found = [_level(emitter, root.shape, level) for level in levels]
+        levels = _levels(shape, _of_one_place(emitter, shape, terms))
+        found = [_level(emitter, shape, level) for level in levels]
         summands = [value for level in found for value in level]
         if len(summands) < len(terms):
-            new[root] = _added(emitter, root.shape, summands)
+            new[root] = _added(emitter, shape, summands)
     return substitute(program, new)
 
 
@@ -98,22 +100,43 @@ class _Sums:
         return len(self.uses.get(value, ())) == 1 and value not in self.outputs
 
 
-def _levels(shape: Shape, terms: Sequence[Value]) -> list[list[Value]] | None:
-    """The terms in groups of which none overlap; None if there is nothing to gain.
+def _of_one_place(e: Emitter, shape: Shape, terms: Sequence[Value]) -> list[_Block | Value]:
+    """The terms; those that fill one place, where no other comes, are one."""
+    blocks = [_block(term) for term in terms]
+    places: dict[tuple[Shape, Shape], list[Value]] = {}
+    for block in blocks:
+        if block is not None:
+            places.setdefault(block[:2], []).append(e.reshape(block.value, block.shape))
+    count = np.zeros(shape, np.int32)
+    for low, high in places:
+        count[tuple(map(slice, low, high))] += 1
+    whole = any(block is None for block in blocks)
+    found: list[_Block | Value] = []
+    for term, block in zip(terms, blocks, strict=True):
+        if block is None:
+            found.append(term)
+            continue
+        parts = places.get(block[:2])
+        there = count[tuple(map(slice, *block[:2]))]
+        if whole or there.max(initial=0) > 1:
+            found.append(block)
+        elif parts is not None:
+            found.append(block._replace(value=_added(e, block.shape, parts)))
+            del places[block[:2]]
+    return found
+
+
+def _levels(shape: Shape, terms: Sequence[_Block | Value]) -> list[list[_Block | Value]]:
+    """The terms in groups of which none overlap.
 
     An element is in a later group for each term that it is in, so sums are rounded as they were.
     """
-    slices = sum(x.op == "scatter_slice" for x in terms)
-    if slices < 2 or 0 in shape or np.prod(shape, dtype=float) > _MOST:
-        return None
     next_level = np.zeros(shape, np.int32)
-    levels: list[list[Value]] = []
+    levels: list[list[_Block | Value]] = []
     for term in terms:
         there = next_level
-        if term.op == "scatter_slice":
-            block = _block(term)
-            if block is not None:
-                there = next_level[tuple(map(slice, block.low, block.high))]
+        if isinstance(term, _Block):
+            there = next_level[tuple(map(slice, term.low, term.high))]
         if there.size == 0:
             continue
         level = int(there.max())
@@ -125,7 +148,9 @@ def _levels(shape: Shape, terms: Sequence[Value]) -> list[list[Value]] | None:
 
 
 def _block(term: Value) -> _Block | None:
-    """What a slice within zeros fills; None if it leaves gaps."""
+    """What a slice within zeros fills; None of others, and if it leaves gaps."""
+    if term.op != "scatter_slice":
+        return None
     low: list[int] = []
     high: list[int] = []
     for item in term.attribute("index"):
@@ -141,19 +166,22 @@ def _block(term: Value) -> _Block | None:
     return _Block(tuple(low), tuple(high), term.inputs[0])
 
 
-def _level(e: Emitter, shape: Shape, terms: Sequence[Value]) -> list[Value]:
+def _level(e: Emitter, shape: Shape, terms: Sequence[_Block | Value]) -> list[Value]:
     """Terms that do not overlap, as few of them as can be."""
-    blocks, others = [], []
-    for term in terms:
-        block = _block(term) if term.op == "scatter_slice" else None
-        if block is None:
-            others.append(term)
-        else:
-            blocks.append(block)
-    if len(blocks) < 2:
-        return list(terms)
-    whole = _joined(e, blocks, (0,) * len(shape), shape)
-    return list(terms) if whole is None else [whole, *others]
+    blocks = [term for term in terms if isinstance(term, _Block)]
+    others = [term for term in terms if not isinstance(term, _Block)]
+    whole = _joined(e, blocks, (0,) * len(shape), shape) if len(blocks) > 1 else None
+    alone = [_alone(e, shape, block) for block in blocks] if whole is None else [whole]
+    return [*alone, *others]
+
+
+def _alone(e: Emitter, shape: Shape, block: _Block) -> Value:
+    """A block within zeros."""
+    index = tuple([(a, b, 1) for a, b in zip(block.low, block.high, strict=True)])
+    value = e.reshape(block.value, block.shape)
+    return (
+        value if block.shape == shape else e.apply("scatter_slice", value, index=index, shape=shape)
+    )
 
 
 def _joined(e: Emitter, blocks: Sequence[_Block], low: Shape, high: Shape) -> Value | None:
