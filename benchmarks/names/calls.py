@@ -39,6 +39,7 @@ def _writing(*more: Any) -> Callable[..., Any]:
 V = np.array([0.25, 0.625, 0.375])
 W = np.array([0.5, 0.75, 0.3125])
 LARGE = np.array([1.5, 2.25, 3.0])
+COUNTS = np.array([0.0, 1.0, 2.0])
 MASK = np.array([True, False, True])
 M = np.array([[0.5, 0.25, 0.75], [0.125, 0.875, 0.625], [0.375, 0.6875, 0.3125]])
 N = np.array([[0.75, 0.1875, 0.5], [0.25, 0.5625, 0.875], [0.625, 0.4375, 0.125]])
@@ -66,24 +67,14 @@ FORMS: list[Call] = [
 ]
 
 
-COUNTS = np.array([1.0, 2.0, 3.0])
-OF_COUNTS = {
-    "bernoulli": lambda f, p: f(np.zeros(3), p),
-    "binom": lambda f, p: f(COUNTS, 5, p),
-    "dirichlet": lambda f, a: f(np.array([0.25, 0.25, 0.5]), 2.0 + a),
-    "geom": lambda f, p: f(COUNTS, p),
-    "nbinom": lambda f, p: f(COUNTS, 2.5, p),
-}
-"""Distributions of counts and of shares: nodes are their parameters."""
-
-
 def calls_of(name: str) -> Iterator[Call]:
     """Calls of a function that are to be tried."""
     if name in CALLS:
         yield CALLS[name]
         return
-    if (owner := name.split(".")[-2]) in OF_COUNTS:
-        yield Call(OF_COUNTS[owner], (V,))
+    family = name.removeprefix("scipy.stats.").partition(".")[0]
+    if name.startswith("scipy.stats.") and family in DISTRIBUTIONS:
+        yield DISTRIBUTIONS[family]
         return
     yield from FORMS
 
@@ -92,7 +83,19 @@ def _banded(f: Any, x: Any, y: Any) -> Any:
     return f((1, 1), x, y)
 
 
+DISTRIBUTIONS: dict[str, Call] = {
+    "bernoulli": Call(lambda f, p: f([0.0, 1.0, 1.0], p), (V,)),
+    "binom": Call(lambda f, p: f(COUNTS, 5.0, p), (V,)),
+    "dirichlet": Call(lambda f, a: f([0.25, 0.5, 0.25], a), (LARGE,)),
+    "geom": Call(lambda f, p: f(COUNTS + 1.0, p), (V,)),
+    "multivariate_normal": Call(lambda f, x, m, c: f(x, m, c), (V, W, SPD)),
+    "nbinom": Call(lambda f, p: f(COUNTS, 4.0, p), (V,)),
+    "poisson": Call(lambda f, m: f(COUNTS, m), (LARGE,)),
+}
+"""Of counts, and of several numbers at once; all functions of one distribution are called alike."""
+
 CALLS: dict[str, Call] = {
+    "scipy.special.ndtri_exp": Call(lambda f, x: f(-x), (LARGE,)),
     "numpy.apply_along_axis": Call(lambda f, x: f(lambda row: row[1:] * row[0], 0, x), (M,)),
     "numpy.append": Call(lambda f, x, y: f(x, y, axis=0), (M, N)),
     "numpy.array_split": Call(lambda f, x: f(x, 2), (V,)),
