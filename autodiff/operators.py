@@ -24,6 +24,7 @@ from autodiff.methods import Methods
 from autodiff.ops import truth
 from autodiff.ops.arguments import brief, several
 from autodiff.ops.rounding import quotient_and_remainder, rounded
+from autodiff.ops.updates import At
 from autodiff.protocols import Protocols
 from autodiff.refusal import refusal
 
@@ -143,6 +144,11 @@ class Operators(Methods, Protocols):
     # ---- shape ------------------------------------------------------------------------
 
     __getitem__ = ops.getitem
+
+    @property
+    def at(self) -> At:
+        """``x.at[index].set(v)`` is x with v in the place of x[index]; also add, multiply, ..."""
+        return At(self)
 
     def __len__(self) -> int:
         if not self.shape:

@@ -25,6 +25,7 @@ class Served:
 
     function : what is called instead.
     parameters : NumPy's, in order, and what `function` calls each, or None.
+    more : those of `function` that NumPy's has not, or takes among others; given by name.
     """
 
     def __init__(self, name: str, theirs: Any, function: Callable[..., Any]) -> None:
@@ -38,6 +39,13 @@ class Served:
         self.defaults = {} if known is None else {n: p.default for n, p in known.items()}
         names = [p.name for p in ours if p.kind is not p.VAR_KEYWORD]
         self.parameters = _as_ours(theirs, known, names)
+        used = {*self.parameters, *self.parameters.values()}
+        self.more = {p.name for p in ours if p.kind is p.KEYWORD_ONLY} - used
+
+    @property
+    def takes_several(self) -> bool:
+        """Whether its first argument is several operands."""
+        return next(iter(self.parameters), "") in _SEQUENCES
 
     @property
     def title(self) -> str:
@@ -70,6 +78,9 @@ class Served:
                 self._give(parameter, value, given, refused)
         for parameter, value in options.items():
             if parameter not in parameters:
+                if parameter in self.more:
+                    given[parameter] = value
+                    continue
                 if self.open:
                     self._refuse(parameter, value, refused)
                     continue
@@ -124,6 +135,7 @@ _NESTED = frozenset(
         ("numpy.array", "object"),
         ("numpy.block", "arrays"),
         ("scipy.linalg.cho_solve", "c_and_lower"),
+        ("scipy.linalg.cho_solve_banded", "cb_and_lower"),
     }
 )
 """And which take lists of lists, that mean something as they are."""
@@ -198,7 +210,7 @@ def _parameters(theirs: Any) -> dict[str, inspect.Parameter] | None:
         known = inspect.signature(theirs).parameters
     except (ValueError, TypeError):  # older NumPys, and what is written in C
         return None
-    if "x" in known and any(p.kind is p.VAR_POSITIONAL for p in known.values()):
+    if known.keys() & {"x", "k"} and any(p.kind is p.VAR_POSITIONAL for p in known.values()):
         return None  # scipy.stats.norm.logpdf(x, *args, **kwds)
     return dict(known)
 

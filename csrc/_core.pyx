@@ -19,7 +19,7 @@ cimport numpy as cnp
 
 import numpy as np
 
-from autodiff.errors import BackendError, IndexRangeError
+from autodiff.errors import BackendError, IndexRangeError, InstructionError
 
 cnp.import_array()
 
@@ -27,9 +27,9 @@ include "arrays.pxi"
 include "threads.pxi"
 include "isa.pxi"
 include "blas.pxi"
+include "lapack.pxi"
 include "special.pxi"
 include "elementwise.pxi"
-include "lapack.pxi"
 include "matmul.pxi"
 include "cumulative.pxi"
 include "reduce.pxi"

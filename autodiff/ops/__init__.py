@@ -13,6 +13,8 @@ products, einsum : NumPy's products, said with matrix products
 statistics, calculus : NumPy's variances, differences, integrals and their like
 alias : the same under another name
 masks, gather : elements by masks and arrays of integers
+choosing : elements by number, by conditions
+sorting, orders : positions by size; sorted arrays, quantiles
 joins, arrange, triangles : functions of NumPy's that put arrays together, cut and reorder them
 as_numpy : functions of NumPy's that are said with these
 creation : arrays of nodes, and nodes repeated
@@ -26,11 +28,15 @@ from autodiff.ops import arrange as _arrange  # noqa: F401
 from autodiff.ops import as_numpy as _as_numpy  # noqa: F401
 from autodiff.ops import bounds as _bounds  # noqa: F401
 from autodiff.ops import calculus as _calculus  # noqa: F401
+from autodiff.ops import choosing as _choosing  # noqa: F401
 from autodiff.ops import creation as _creation  # noqa: F401
 from autodiff.ops import distributions as _distributions  # noqa: F401
 from autodiff.ops import joins as _joins  # noqa: F401
 from autodiff.ops import linalg as _linalg  # noqa: F401
 from autodiff.ops import masks as _masks  # noqa: F401
+from autodiff.ops import orders as _orders  # noqa: F401
+from autodiff.ops import pad as _pad  # noqa: F401
+from autodiff.ops import piecewise as _piecewise  # noqa: F401
 from autodiff.ops import products as _products  # noqa: F401
 from autodiff.ops import special as _special  # noqa: F401
 from autodiff.ops import statistics as _statistics  # noqa: F401
@@ -61,8 +67,12 @@ from autodiff.ops.rows import *  # noqa: F403
 from autodiff.ops.rows import __all__ as _rows
 from autodiff.ops.shape import *  # noqa: F403
 from autodiff.ops.shape import __all__ as _shape
+from autodiff.ops.sorting import *  # noqa: F403
+from autodiff.ops.sorting import __all__ as _sorting
 from autodiff.ops.trigonometric import *  # noqa: F403
 from autodiff.ops.trigonometric import __all__ as _trigonometric
+from autodiff.ops.updates import *  # noqa: F403
+from autodiff.ops.updates import __all__ as _updates
 
 __all__ = sorted(
     {
@@ -76,6 +86,8 @@ __all__ = sorted(
         *_reduce,
         *_rows,
         *_shape,
+        *_sorting,
+        *_updates,
         *_logarithms,
         *_logical,
         *_rounding,

@@ -14,6 +14,7 @@ from autodiff.declare import numpy_name
 from autodiff.ops.arguments import axes_of, axis_of
 from autodiff.ops.arithmetic import divide
 from autodiff.ops.elementwise import where
+from autodiff.ops.masks import nonzero
 from autodiff.ops.parts import concat, split, stack
 from autodiff.ops.shape import reshape, transpose
 from autodiff.refusal import without_op
@@ -33,8 +34,10 @@ def _reciprocal(x: Any) -> Any:
 
 @numpy_name("numpy.where")
 def _where(condition: Any, x: Any = None, y: Any = None) -> Any:
+    if x is None and y is None:
+        return nonzero(condition)
     if x is None or y is None:
-        raise without_op("np.where of a condition alone")
+        raise without_op("np.where of a condition and one choice")
     return where(condition, x, y)
 
 

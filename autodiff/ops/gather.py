@@ -8,6 +8,7 @@ made by broadcasting, as positions in these axes counted as one.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,13 +17,22 @@ import numpy as np
 from autodiff.array import Shape, as_float64, is_operand
 from autodiff.declare import declare
 from autodiff.errors import AutodiffError, IndexRangeError, ShapeError
-from autodiff.op import Example, Sample
+from autodiff.op import BoundOp, Example, Sample
 from autodiff.ops.arguments import MAX_AXES, brief, whole_number
+from autodiff.ops.batches import all_batches
 from autodiff.ops.masks import flatnonzero, is_mask, is_numbers
 from autodiff.ops.shape import broadcast_to
 from autodiff.refusal import refusal
 
-__all__ = ["Gathering", "is_advanced", "joined", "taken_apart"]
+__all__ = [
+    "Gathering",
+    "Piece",
+    "from_the_front",
+    "integers",
+    "is_advanced",
+    "joined",
+    "taken_apart",
+]
 
 
 class Piece(NamedTuple):
@@ -57,7 +67,12 @@ def is_advanced(index: Any) -> bool:
     """Whether an index has an item that is an array, a list, or True or False."""
     if type(index) is not tuple:
         return _is_array(index)
-    return any(map(_is_array, index))
+    return any(map(_is_array, _with_lists(index)))
+
+
+def _with_lists(index: tuple[Any, ...]) -> list[Any]:
+    """The items of an index; a tuple within it is a list of numbers, as for NumPy."""
+    return [list(item) if type(item) is tuple else item for item in index]
 
 
 def _is_array(item: Any) -> bool:
@@ -81,7 +96,7 @@ def taken_apart(name: str, x: Any, index: Any) -> Gathering:
     IndexRangeError
         If it is none: too many items, a mask of another shape, numbers out of range.
     """
-    given = index if type(index) is tuple else (index,)
+    given = _with_lists(index) if type(index) is tuple else [index]
     items = _whole(name, x, [_read(name, x, i) if _is_array(i) else i for i in given])
     basic: list[Any] = []
     pieces: list[Piece] = []
@@ -134,6 +149,20 @@ def _read(name: str, x: Any, item: Any) -> Any:
     return array
 
 
+def integers(name: str, numbers: Any, what: str) -> Any:
+    """An array of integers that an operation is given; IndexRangeError."""
+    try:
+        array = np.asarray(as_float64(numbers, name) if isinstance(numbers, list) else numbers)
+    except AutodiffError as error:
+        raise refusal(IndexRangeError, f"{name}: {brief(numbers)}: {error}") from None
+    whole = np.asarray(numbers)
+    if whole.size and whole.dtype.kind not in "iu":
+        raise refusal(
+            IndexRangeError, f"{name}: {what} must be integers, not {whole.dtype}: {brief(numbers)}"
+        )
+    return array.astype(np.intp)
+
+
 def _whole(name: str, x: Any, items: list[Any]) -> list[Any]:
     """The items with slices for the axes that none of them, or the dots, stand for."""
     shape = x.shape
@@ -172,10 +201,10 @@ def _piece(name: str, x: Any, item: Any, axis: int, out: int) -> Piece:
     if is_operand(item):
         _refuse_doubtful(name, x, item, axis)
         return Piece(item, out, sizes)
-    return Piece(_whole_numbers(name, x, item, axis), out, sizes)
+    return Piece(from_the_front(name, x, item, axis), out, sizes)
 
 
-def _whole_numbers(name: str, x: Any, array: Any, axis: int) -> Any:
+def from_the_front(name: str, x: Any, array: Any, axis: int) -> Any:
     """Integers in an index, all of them counted from the front."""
     size = x.shape[axis]
     bad = (array < -size) | (array >= size)
@@ -252,9 +281,14 @@ def _join_shape(first: Shape, second: Shape, *, n_first: int, n_second: int) -> 
     return first
 
 
+def _join_batched(bound: BoundOp, operands: Sequence[Any], carries: Sequence[bool]) -> Any:
+    return _join_numbers.normal(*all_batches(operands, carries), **bound.attributes)
+
+
 @declare(
     shape=_join_shape,
     backward=(None, None),
+    batched=_join_batched,
     ulps=0.0,
     examples=[
         Example(

@@ -23,9 +23,23 @@ class Call:
     operands: tuple[np.ndarray, ...]
 
 
+def _writing(*more: Any) -> Callable[..., Any]:
+    """A call of a function that writes into an array, and of nodes gives a new one."""
+
+    def call(function: Any, x: Any) -> Any:
+        if not isinstance(x, np.ndarray):
+            return function(x, *more, inplace=False)
+        written = x.copy()
+        function(written, *more)
+        return written
+
+    return call
+
+
 V = np.array([0.25, 0.625, 0.375])
 W = np.array([0.5, 0.75, 0.3125])
 LARGE = np.array([1.5, 2.25, 3.0])
+COUNTS = np.array([0.0, 1.0, 2.0])
 MASK = np.array([True, False, True])
 M = np.array([[0.5, 0.25, 0.75], [0.125, 0.875, 0.625], [0.375, 0.6875, 0.3125]])
 N = np.array([[0.75, 0.1875, 0.5], [0.25, 0.5625, 0.875], [0.625, 0.4375, 0.125]])
@@ -38,6 +52,7 @@ FORMS: list[Call] = [
     Call(lambda f, x: f(x), (V,)),
     Call(lambda f, x: f(x), (LARGE,)),
     Call(lambda f, x: f(x), (SPD,)),
+    Call(lambda f, x: f(x), (-V,)),
     Call(lambda f, x, y: f(x, y), (V, W)),
     Call(lambda f, x, y: f(x, y), (M, N)),
     Call(lambda f, x, y: f(x, y), (SPD, V)),
@@ -57,6 +72,10 @@ def calls_of(name: str) -> Iterator[Call]:
     if name in CALLS:
         yield CALLS[name]
         return
+    family = name.removeprefix("scipy.stats.").partition(".")[0]
+    if name.startswith("scipy.stats.") and family in DISTRIBUTIONS:
+        yield DISTRIBUTIONS[family]
+        return
     yield from FORMS
 
 
@@ -64,7 +83,19 @@ def _banded(f: Any, x: Any, y: Any) -> Any:
     return f((1, 1), x, y)
 
 
+DISTRIBUTIONS: dict[str, Call] = {
+    "bernoulli": Call(lambda f, p: f([0.0, 0.0, 0.0], p), (V,)),
+    "binom": Call(lambda f, p: f(COUNTS, 5.0, p), (V,)),
+    "dirichlet": Call(lambda f, a: f([0.25, 0.5, 0.25], a), (LARGE,)),
+    "geom": Call(lambda f, p: f(COUNTS + 1.0, p), (V,)),
+    "multivariate_normal": Call(lambda f, x, m, c: f(x, m, c), (V, W, SPD)),
+    "nbinom": Call(lambda f, p: f(COUNTS, 4.0, p), (V,)),
+    "poisson": Call(lambda f, m: f(COUNTS, m), (LARGE,)),
+}
+"""Of counts, and of several numbers at once; all functions of one distribution are called alike."""
+
 CALLS: dict[str, Call] = {
+    "scipy.special.ndtri_exp": Call(lambda f, x: f(-x), (LARGE,)),
     "numpy.apply_along_axis": Call(lambda f, x: f(lambda row: row[1:] * row[0], 0, x), (M,)),
     "numpy.append": Call(lambda f, x, y: f(x, y, axis=0), (M, N)),
     "numpy.array_split": Call(lambda f, x: f(x, 2), (V,)),
@@ -105,7 +136,8 @@ CALLS: dict[str, Call] = {
     "numpy.piecewise": Call(lambda f, x: f(x, [MASK], [lambda y: 2.0 * y, 1.0]), (V,)),
     "numpy.polyval": Call(lambda f, x, y: f(x, y), (V, W)),
     "numpy.power": Call(lambda f, x, y: f(x, y), (V, W)),
-    "numpy.put_along_axis": Call(lambda f, x: f(x, np.array([0]), 2.0, 0), (V,)),
+    "numpy.put_along_axis": Call(_writing(np.array([0]), 2.0, 0), (V,)),
+    "numpy.fill_diagonal": Call(_writing(2.0), (M,)),
     "numpy.repeat": Call(lambda f, x: f(x, 2), (V,)),
     "numpy.reshape": Call(lambda f, x: f(x, (3, 1)), (V,)),
     "numpy.resize": Call(lambda f, x: f(x, (2, 3)), (V,)),

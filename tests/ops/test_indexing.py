@@ -69,7 +69,7 @@ INDICES = [
     True, False, np.True_, (True, [0, 1]), (False, slice(None)), (slice(None), True), (0, True),
     ([0, 1], True, [2, 0]), (None, True, 1), (np.array(1), [0, 2]), (np.int8(1), [0, 2]),
     (slice(None, None, -1), [2, 0], slice(None, None, 2)), ([1, 0], [[0], [2]], [[1, 3]], [4, 0]),
-    (slice(0, 0), [0, 1]), ([0, 1], slice(0, 0)),
+    (slice(0, 0), [0, 1]), ([0, 1], slice(0, 0)), (slice(None), (0, 2)), ((0, 1), (2, 0)),
 ]  # fmt: skip
 
 
@@ -320,3 +320,24 @@ def test_numbers_of_what_is_not_zero(backend: Any) -> None:
         np.testing.assert_array_equal(ours.value, theirs)
     np.testing.assert_array_equal(np.argwhere(node).value, np.argwhere(x))
     np.testing.assert_array_equal(node[np.nonzero(node)].value, x[np.nonzero(x)])
+
+
+def test_where_a_condition_holds() -> None:
+    x = np.array([[0.0, 2.0], [3.0, 0.0]])
+    for ours, theirs in zip(np.where(Tensor(x) > 1.0), np.where(x > 1.0), strict=True):
+        np.testing.assert_array_equal(ours.value, theirs)
+
+
+def test_positions_of_single_elements() -> None:
+    x = np.array([[3.0, 1.0, 2.0], [0.0, 5.0, 4.0]])
+    node = Tensor(x)
+    i, j = autodiff.argmax(node[:, 1]), autodiff.argmin(node[0])
+    picked = node[i, j]
+    assert picked.value == x[1, 1]
+    autodiff.backward(picked)
+    np.testing.assert_array_equal(node.gradient, [[0.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    np.testing.assert_array_equal(node[np.argmax(node, 1)[0]].value, x[0])
+    step = autodiff.compile(lambda x: x[autodiff.argmax(x[:, 1]), autodiff.argmin(x[0])])
+    assert step(x) == x[1, 1]
+    with pytest.raises(IndexRangeError, match=r"0\.5"):
+        node[Tensor(0.5)].forward()

@@ -17,24 +17,36 @@ from typing import Any
 import numpy as np
 import pytest
 
+from autodiff.errors import InstructionError
 from autodiff.program.code.flat import Code
 from autodiff.program.code.kind import KINDS, Kind, Operand
+from autodiff.program.code.kinds.band_product import BandProduct
+from autodiff.program.code.kinds.band_times import BandTimes
 from autodiff.program.code.kinds.call_back import CallBack, Given
+from autodiff.program.code.kinds.cho_solve_banded import ChoSolveBanded
 from autodiff.program.code.kinds.cholesky import Cholesky
+from autodiff.program.code.kinds.cholesky_banded import CholeskyBanded
+from autodiff.program.code.kinds.cholesky_banded_gradient import CholeskyBandedGradient
 from autodiff.program.code.kinds.cholesky_gradient import CholeskyGradient
 from autodiff.program.code.kinds.copy import Copy
 from autodiff.program.code.kinds.cumulative import Cumulative
 from autodiff.program.code.kinds.eigh import Eigh
 from autodiff.program.code.kinds.expm import Expm
+from autodiff.program.code.kinds.flatnonzero import Flatnonzero
 from autodiff.program.code.kinds.gemm import Gemm
+from autodiff.program.code.kinds.join_numbers import JoinNumbers
+from autodiff.program.code.kinds.last_of import LastOf
 from autodiff.program.code.kinds.lu import Lu
 from autodiff.program.code.kinds.lu_determinant import LuDeterminant
 from autodiff.program.code.kinds.lu_solve import LuSolve
 from autodiff.program.code.kinds.map import Apply, Map, Window
+from autodiff.program.code.kinds.positions import Positions
 from autodiff.program.code.kinds.qr import Qr
 from autodiff.program.code.kinds.reduce import Reduce
 from autodiff.program.code.kinds.rows import Rows, RowsGradient
 from autodiff.program.code.kinds.scatter_rows import ScatterRows
+from autodiff.program.code.kinds.search import Search
+from autodiff.program.code.kinds.solve_banded import SolveBanded
 from autodiff.program.code.kinds.solve_sylvester import SolveSylvester
 from autodiff.program.code.kinds.solve_triangular import SolveTriangular
 from autodiff.program.code.kinds.sqrtm import Sqrtm
@@ -108,6 +120,17 @@ OTHERS = [
     CallBack("_own_gradient_0", 0, (Given(at(ARENA, 40), (7,)),), (Given(at(ARENA, 50), (3,)),)),
 ]  # fmt: skip
 OTHERS += [
+    Take(2, 2, 3, at(ARGUMENT), at(FIXED, 8), at(ARENA, 30), 3),
+    ScatterRows(6, 1, 2, at(ARGUMENT), at(FIXED, 8), at(BUFFER, 11), 2),
+    JoinNumbers(3, 4, 5, at(FIXED, 8), at(FIXED, 9), at(ARENA, 30)),
+    Flatnonzero(4, 3, at(FIXED, 8), at(ARENA, 30)),
+    Positions("argsort", 3, 4, at(ARGUMENT), at(ARENA, 30)),
+    Positions("argmax", 4, 3, at(ARGUMENT), at(BUFFER, 30)),
+    Search(4, 6, True, at(FIXED), at(ARGUMENT), at(ARENA, 30)),
+    LastOf(3, 5, False, at(FIXED, 8), at(ARENA, 30)),
+    LastOf(2, 3, True, at(FIXED, 8), at(BUFFER, 40)),
+]
+OTHERS += [
     Cholesky(2, 2, at(BUFFER, 8), at(ARENA, 70)),
     CholeskyGradient(1, 3, at(ARGUMENT), at(BUFFER, 3), at(ARENA, 80)),
     SolveTriangular(1, 3, 2, True, False, False, at(ARGUMENT), at(FIXED), at(ARENA, 90)),
@@ -120,6 +143,12 @@ OTHERS += [
     Qr(1, 4, 3, at(ARGUMENT), at(ARENA, 210), at(ARENA, 230)),
     Expm(1, 3, at(ARGUMENT), at(ARENA, 240)),
     Sqrtm(2, 2, at(BUFFER), at(ARENA, 250)),
+    BandProduct(1, 3, 2, 1, 1, at(ARGUMENT), at(BUFFER), at(ARENA, 270)),
+    BandTimes(1, 3, 2, 1, 1, True, at(ARGUMENT), at(BUFFER), at(ARENA, 280)),
+    SolveBanded(2, 2, 1, 1, 1, False, at(ARGUMENT), at(BUFFER), at(ARENA, 290)),
+    CholeskyBanded(1, 3, 2, at(ARGUMENT), at(ARENA, 300)),
+    CholeskyBandedGradient(2, 3, 1, at(ARGUMENT), at(BUFFER), at(ARENA, 310)),
+    ChoSolveBanded(1, 3, 2, 1, at(ARGUMENT), at(BUFFER), at(ARENA, 330)),
     SolveSylvester(1, 3, 2, at(ARGUMENT), at(BUFFER), at(FIXED), at(ARENA, 260)),
 ]
 
@@ -230,6 +259,22 @@ def accesses(i: Any) -> Iterator[Access]:
                 yield place, 0, i.outer * i.n * i.inner, writes
     elif isinstance(i, OfStack):
         yield from stack_accesses(i)
+    elif isinstance(i, JoinNumbers):
+        for place, writes in ((i.x, False), (i.y, False), (i.z, True)):
+            yield place, 0, i.n, writes
+    elif isinstance(i, Flatnonzero):
+        yield i.x, 0, i.n, False
+        yield i.z, 0, i.count, True
+    elif isinstance(i, Positions):
+        yield i.x, 0, i.n_rows * i.n, False
+        yield i.z, 0, i.n_rows * (i.n if i.op == "argsort" else 1), True
+    elif isinstance(i, Search):
+        yield i.x, 0, i.n, False
+        yield i.y, 0, i.m, False
+        yield i.z, 0, i.m, True
+    elif isinstance(i, LastOf):
+        yield i.x, 0, i.n, False
+        yield i.z, 0, i.size, True
     elif isinstance(i, CallBack):
         assert 0 <= i.function < len(FUNCTIONS)
         for x in i.inputs:
@@ -238,7 +283,7 @@ def accesses(i: Any) -> Iterator[Access]:
             yield z.place, 0, math.prod(z.shape), True
     else:
         assert isinstance(i, Take | ScatterRows)
-        table, rows = i.n_rows * i.row_size, i.n * i.row_size
+        table, rows = (i.outer * n * i.row_size for n in (i.n_rows, i.n))
         scatters = isinstance(i, ScatterRows)
         yield i.x, 0, rows if scatters else table, False
         yield i.rows, 0, i.n, False
@@ -265,7 +310,7 @@ def attempt(words: np.ndarray) -> bool:
     """Whether it was accepted; it is then run, unless it is too large."""
     refused: Any = None
     try:
-        loaded = core.Program(words, buffers(), FUNCTIONS)
+        loaded = core.Executor(words, buffers(), FUNCTIONS)
     except core.LoadError as error:
         refused = error
     except MemoryError:
@@ -278,7 +323,7 @@ def attempt(words: np.ndarray) -> bool:
     arguments = check_accepted(words)
     sizes = [*map(math.prod, arguments), loaded.arena_size]
     if max(sizes) <= MOST_RUN and all(len(shape) < 32 for shape in arguments):
-        with contextlib.suppress(core.InstructionError):
+        with contextlib.suppress(InstructionError):
             loaded.run(*[np.ones(shape) for shape in arguments])
     return True
 

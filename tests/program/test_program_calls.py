@@ -18,10 +18,15 @@ from programs import elementwise, program_of
 
 from autodiff.program.code.kind import Kind
 from autodiff.program.code.kinds.copy import Copy
+from autodiff.program.code.kinds.flatnonzero import Flatnonzero
 from autodiff.program.code.kinds.gemm import Gemm
+from autodiff.program.code.kinds.join_numbers import JoinNumbers
+from autodiff.program.code.kinds.last_of import LastOf
+from autodiff.program.code.kinds.positions import Positions
 from autodiff.program.code.kinds.reduce import Reduce
 from autodiff.program.code.kinds.rows import Rows
 from autodiff.program.code.kinds.scatter_rows import ScatterRows
+from autodiff.program.code.kinds.search import Search
 from autodiff.program.code.kinds.take import Take
 
 core = pytest.importorskip("autodiff._core")
@@ -112,6 +117,28 @@ MALFORMED = {
     "take rows": Take(4, 1, 5, (1, 0), (1, 0), (0, 0)),
     "take z": Take(2, 2, 4, (1, 0), (1, 0), (0, 9)),
     "take negative": Take(2, 2, -1, (1, 0), (1, 0), (0, 0)),
+    "take tables": Take(2, 1, 2, (1, 0), (1, 0), (0, 0), 3),
+    "take no tables": Take(2, 2, 4, (1, 0), (1, 0), (0, 0), -1),
+    "take overflows": Take(2**31, 2**31, 0, (1, 0), (1, 0), (0, 0), 4),
+    "join x": JoinNumbers(5, 2, 2, (1, 0), (2, 0), (0, 0)),
+    "join y": JoinNumbers(5, 2, 2, (2, 0), (1, 0), (0, 0)),
+    "join z": JoinNumbers(4, 2, 2, (1, 0), (2, 0), (0, 13)),
+    "join onto itself": JoinNumbers(4, 2, 2, (1, 0), (2, 0), (2, 0)),
+    "join negative": JoinNumbers(4, 2, -2, (1, 0), (2, 0), (0, 0)),
+    "flatnonzero x": Flatnonzero(5, 1, (1, 0), (0, 0)),
+    "flatnonzero z": Flatnonzero(4, 4, (1, 0), (0, 13)),
+    "flatnonzero in place": Flatnonzero(4, 4, (2, 0), (2, 0)),
+    "argsort x": Positions("argsort", 1, 5, (1, 0), (0, 0)),
+    "argsort z": Positions("argsort", 2, 2, (1, 0), (0, 13)),
+    "argsort overflows": Positions("argsort", 2**40, 2**40, (1, 0), (0, 0)),
+    "argmax of nothing": Positions("argmax", 1, 0, (1, 0), (0, 0)),
+    "no such positions": Positions("argmean", 2, 2, (1, 0), (0, 0)),
+    "search x": Search(5, 2, True, (1, 0), (2, 0), (0, 0)),
+    "search y": Search(2, 5, True, (2, 0), (1, 0), (0, 0)),
+    "search z": Search(2, 4, False, (2, 0), (1, 0), (3, 0)),
+    "last_of x": LastOf(5, 4, False, (1, 0), (0, 0)),
+    "last_of z": LastOf(4, 4, False, (1, 0), (0, 13)),
+    "last_of in place": LastOf(4, 4, True, (2, 0), (2, 2)),
     "scatter x": ScatterRows(4, 2, 3, (1, 0), (1, 0), (0, 0)),
     "scatter z": ScatterRows(9, 2, 2, (1, 0), (1, 0), (0, 0)),
 }  # fmt: skip

@@ -15,11 +15,16 @@ from autodiff.program.code.kind import KINDS, Operand
 from autodiff.program.code.kinds.call_back import CallBack, Given
 from autodiff.program.code.kinds.copy import Copy
 from autodiff.program.code.kinds.cumulative import Cumulative
+from autodiff.program.code.kinds.flatnonzero import Flatnonzero
 from autodiff.program.code.kinds.gemm import Gemm
+from autodiff.program.code.kinds.join_numbers import JoinNumbers
+from autodiff.program.code.kinds.last_of import LastOf
 from autodiff.program.code.kinds.map import Apply, Map, Window
+from autodiff.program.code.kinds.positions import Positions
 from autodiff.program.code.kinds.reduce import Reduce
 from autodiff.program.code.kinds.rows import Rows, RowsGradient
 from autodiff.program.code.kinds.scatter_rows import ScatterRows
+from autodiff.program.code.kinds.search import Search
 from autodiff.program.code.kinds.take import Take
 from autodiff.program.code.words import MAGIC, from_words, to_words
 
@@ -45,6 +50,12 @@ EACH = [
     Cumulative("_recurrence", 2, 3, 4, False, X, Y, Z),
     Take(3, 2**40, 4, X, Y, Z),
     ScatterRows(3, 2, 4, X, Y, Z),
+    Take(3, 2, 4, X, Y, Z, 5),
+    JoinNumbers(3, 4, 5, X, Y, Z),
+    Flatnonzero(4, 3, X, Z),
+    Positions("argsort", 3, 4, X, Z),
+    Search(4, 6, True, X, Y, Z),
+    LastOf(3, 5, False, X, Z),
     CallBack("_own_call", 2, (Given(X, (3, 0)), Given(Y, ())), (Given(Z, (2, 3)),)),
     CallBack("_own_gradient_0", 0, (), (Given(Z, ()), Given(X, (0,)))),
 ]
