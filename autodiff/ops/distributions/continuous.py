@@ -9,14 +9,26 @@ import math
 from typing import Any
 
 from autodiff.ops.arithmetic import square
-from autodiff.ops.distributions.registry import Continuous, log1mexp
-from autodiff.ops.elementwise import abs, exp, expm1, greater, log, log1p, sigmoid, softplus, where
+from autodiff.ops.distributions.registry import Continuous
+from autodiff.ops.elementwise import (
+    abs,
+    exp,
+    expm1,
+    greater,
+    log,
+    log1p,
+    minimum,
+    sigmoid,
+    softplus,
+    where,
+)
 from autodiff.ops.powers import power
 from autodiff.ops.special.bessel import i0e
 from autodiff.ops.special.entropy import xlog1py, xlogy
 from autodiff.ops.special.error_functions import cosm1, erf, erfc, log_ndtr, ndtr
 from autodiff.ops.special.gamma import gammaln
 from autodiff.ops.special.incomplete import betainc, betaincc, betaln, gammainc, gammaincc
+from autodiff.ops.special.log_incomplete import log1mexp, log_of
 from autodiff.ops.trigonometric import arctan2
 
 __all__: list[str] = []
@@ -56,8 +68,8 @@ Continuous("halfnorm", low=0.0).enter(
     pdf=lambda y: exp(_HALF - 0.5 * square(y)),
     cdf=lambda y: erf(y * math.sqrt(0.5)),
     sf=lambda y: erfc(y * math.sqrt(0.5)),
-    logcdf=lambda y: log(erf(y * math.sqrt(0.5))),
-    logsf=lambda y: _LN2 + log_ndtr(-y),
+    logcdf=lambda y: log_of(erf(y * math.sqrt(0.5)), erfc(y * math.sqrt(0.5))),
+    logsf=lambda y: log_of(erfc(y * math.sqrt(0.5)), erf(y * math.sqrt(0.5)), _LN2 + log_ndtr(-y)),
 )
 
 
@@ -94,8 +106,8 @@ Continuous("cauchy").enter(
     pdf=lambda y: 1.0 / (math.pi * (1.0 + square(y))),
     cdf=lambda y: arctan2(1.0, -y) / math.pi,
     sf=lambda y: arctan2(1.0, y) / math.pi,
-    logcdf=lambda y: log(arctan2(1.0, -y)) - _LOG_PI,
-    logsf=lambda y: log(arctan2(1.0, y)) - _LOG_PI,
+    logcdf=lambda y: log_of(arctan2(1.0, -y) / math.pi, arctan2(1.0, y) / math.pi),
+    logsf=lambda y: log_of(arctan2(1.0, y) / math.pi, arctan2(1.0, -y) / math.pi),
 )
 
 
@@ -140,7 +152,13 @@ _enter_hazard(
     power,
     0.0,
 )
-_enter_hazard("rayleigh", "", lambda y: log(y) - 0.5 * square(y), lambda y: 0.5 * square(y), 0.0)
+
+
+def _rayleigh_logpdf(y: Any) -> Any:
+    return log(minimum(y, 1e200)) - 0.5 * square(y)  # not inf - inf
+
+
+_enter_hazard("rayleigh", "", _rayleigh_logpdf, lambda y: 0.5 * square(y), 0.0)
 _enter_hazard("pareto", "b", lambda y, b: log(b) - (b + 1.0) * log(y), lambda y, b: b * log(y), 1.0)
 _enter_hazard(
     "gompertz",
@@ -182,8 +200,10 @@ Continuous("logistic").enter(
 
 
 def _fisk_logpdf(y: Any, c: Any) -> Any:
-    u = c * log(y)
-    return log(c) - log(y) - abs(u) - 2.0 * softplus(-abs(u))
+    near = greater(1.0, y)
+    far = log(where(near, 1.0, y))
+    power = where(near, xlogy(c - 1.0, where(near, y, 1.0)), -(c + 1.0) * far)
+    return log(c) + power - 2.0 * softplus(-abs(c * log(y)))
 
 
 Continuous("fisk", "c", _positive, low=0.0).enter(
@@ -231,6 +251,12 @@ Continuous("laplace").enter(
 def _enter_gamma(name: str, shape: str, a_of: Any, rate: float) -> None:
     """A gamma distribution of shape a_of(the parameter), at `rate` times y."""
 
+    def below(y: Any, p: Any) -> Any:
+        return gammainc(a_of(p), rate * y)
+
+    def beyond(y: Any, p: Any) -> Any:
+        return gammaincc(a_of(p), rate * y)
+
     def logpdf(y: Any, parameter: Any) -> Any:
         a = a_of(parameter)
         return xlogy(a - 1.0, y) - rate * y - gammaln(a) + math.log(rate) * a
@@ -238,10 +264,10 @@ def _enter_gamma(name: str, shape: str, a_of: Any, rate: float) -> None:
     Continuous(name, shape, _positive, low=0.0).enter(
         logpdf=logpdf,
         pdf=lambda y, p: exp(logpdf(y, p)),
-        cdf=lambda y, p: gammainc(a_of(p), rate * y),
-        sf=lambda y, p: gammaincc(a_of(p), rate * y),
-        logcdf=lambda y, p: log(gammainc(a_of(p), rate * y)),
-        logsf=lambda y, p: log(gammaincc(a_of(p), rate * y)),
+        cdf=below,
+        sf=beyond,
+        logcdf=lambda y, p: log_of(below(y, p), beyond(y, p)),
+        logsf=lambda y, p: log_of(beyond(y, p), below(y, p)),
     )
 
 
@@ -261,8 +287,8 @@ Continuous("invgamma", "a", _positive, low=0.0).enter(
     pdf=lambda y, a: exp(_invgamma_logpdf(y, a)),
     cdf=lambda y, a: gammaincc(a, 1.0 / y),
     sf=lambda y, a: gammainc(a, 1.0 / y),
-    logcdf=lambda y, a: log(gammaincc(a, 1.0 / y)),
-    logsf=lambda y, a: log(gammainc(a, 1.0 / y)),
+    logcdf=lambda y, a: log_of(gammaincc(a, 1.0 / y), gammainc(a, 1.0 / y)),
+    logsf=lambda y, a: log_of(gammainc(a, 1.0 / y), gammaincc(a, 1.0 / y)),
 )
 
 
@@ -275,6 +301,6 @@ Continuous("beta", "a b", _positive, low=0.0, high=1.0).enter(
     pdf=lambda y, a, b: exp(_beta_logpdf(y, a, b)),
     cdf=lambda y, a, b: betainc(a, b, y),
     sf=lambda y, a, b: betaincc(a, b, y),
-    logcdf=lambda y, a, b: log(betainc(a, b, y)),
-    logsf=lambda y, a, b: log(betaincc(a, b, y)),
+    logcdf=lambda y, a, b: log_of(betainc(a, b, y), betaincc(a, b, y)),
+    logsf=lambda y, a, b: log_of(betaincc(a, b, y), betainc(a, b, y)),
 )

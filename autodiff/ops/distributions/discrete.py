@@ -14,6 +14,7 @@ from autodiff.ops.rounding import floor
 from autodiff.ops.special.entropy import xlog1py, xlogy
 from autodiff.ops.special.gamma import gammaln
 from autodiff.ops.special.incomplete import betainc, betaincc, betaln, gammainc, gammaincc
+from autodiff.ops.special.log_incomplete import log_of
 
 __all__: list[str] = []
 
@@ -32,8 +33,8 @@ Discrete("poisson", "mu", lambda mu: greater_equal(mu, 0.0)).enter(
     pmf=lambda k, mu: exp(_poisson_logpmf(k, mu)),
     cdf=lambda k, mu: gammaincc(k + 1.0, mu),
     sf=lambda k, mu: gammainc(k + 1.0, mu),
-    logcdf=lambda k, mu: log(gammaincc(k + 1.0, mu)),
-    logsf=lambda k, mu: log(gammainc(k + 1.0, mu)),
+    logcdf=lambda k, mu: log_of(gammaincc(k + 1.0, mu), gammainc(k + 1.0, mu)),
+    logsf=lambda k, mu: log_of(gammainc(k + 1.0, mu), gammaincc(k + 1.0, mu)),
 )
 
 
@@ -53,8 +54,8 @@ Discrete(
     pmf=lambda k, n, p: exp(_binom_logpmf(k, n, p)),
     cdf=lambda k, n, p: betaincc(k + 1.0, n - k, p),
     sf=lambda k, n, p: betainc(k + 1.0, n - k, p),
-    logcdf=lambda k, n, p: log(betaincc(k + 1.0, n - k, p)),
-    logsf=lambda k, n, p: log(betainc(k + 1.0, n - k, p)),
+    logcdf=lambda k, n, p: log_of(betaincc(k + 1.0, n - k, p), betainc(k + 1.0, n - k, p)),
+    logsf=lambda k, n, p: log_of(betainc(k + 1.0, n - k, p), betaincc(k + 1.0, n - k, p)),
 )
 
 
@@ -86,8 +87,8 @@ Discrete(
     pmf=lambda k, n, p: exp(_nbinom_logpmf(k, n, p)),
     cdf=lambda k, n, p: betainc(n, k + 1.0, p),
     sf=lambda k, n, p: betaincc(n, k + 1.0, p),
-    logcdf=lambda k, n, p: log(betainc(n, k + 1.0, p)),
-    logsf=lambda k, n, p: log(betaincc(n, k + 1.0, p)),
+    logcdf=lambda k, n, p: log_of(betainc(n, k + 1.0, p), betaincc(n, k + 1.0, p)),
+    logsf=lambda k, n, p: log_of(betaincc(n, k + 1.0, p), betainc(n, k + 1.0, p)),
 )
 
 

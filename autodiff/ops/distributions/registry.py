@@ -19,19 +19,12 @@ import numpy as np
 from autodiff.array import is_operand
 from autodiff.declare import numpy_name
 from autodiff.ops.arguments import operand
-from autodiff.ops.elementwise import equal, exp, expm1, greater, greater_equal, log, log1p, where
+from autodiff.ops.elementwise import equal, greater, greater_equal, log, where
 from autodiff.ops.rounding import floor
 
-__all__ = ["Continuous", "Discrete", "log1mexp"]
+__all__ = ["Continuous", "Discrete"]
 
 Formula = Callable[..., Any]
-_LN2 = math.log(2.0)
-
-
-def log1mexp(x: Any) -> Any:
-    """ln(1 - e^-x) for x >= 0, exact for small and for large x."""
-    near = greater(_LN2, x)
-    return where(near, log(-expm1(-where(near, x, 1.0))), log1p(-exp(-where(near, 1.0, x))))
 
 
 def _inside(y: Any, low: Any, high: Any, closed: bool) -> Any:

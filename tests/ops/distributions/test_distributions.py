@@ -60,7 +60,10 @@ def test_every_distribution_is_tested() -> None:
 def test_values_are_scipys(name: str, function: str) -> None:
     x, shapes = points(name), SHAPES[name]
     found = ours(name, function)(Tensor(x), **shapes)
-    np.testing.assert_allclose(found.value, theirs(name, function, x, **shapes), rtol=RTOL)
+    expected = theirs(name, function, x, **shapes)
+    # SciPy takes the logarithm of a rounded number near 1.
+    atol = 2e-16 if function.startswith("log") else 0.0
+    np.testing.assert_allclose(found.value, expected, rtol=RTOL, atol=atol)
     more = {"loc": 1.0} if name in DISCRETE else {"loc": 0.4, "scale": 1.7}
     found = ours(name, function)(Tensor(x), **shapes, **more)
     np.testing.assert_allclose(
@@ -93,10 +96,10 @@ def test_wrong_parameters_give_nan(name: str, function: str) -> None:
 
 @functions
 def test_gradients_by_differences(name: str, function: str) -> None:
-    x = np.array([0.23, 0.6, 0.9]) + (1.0 if name == "pareto" else 0.0)
+    x = np.array([0.23, 0.6, 0.9]) + (1.5 if name == "pareto" else 0.0)
     given: dict[str, Any] = {"x": x, **SHAPES[name], "loc": 0.05, "scale": 1.2}
     if name in DISCRETE:
-        given = {"k": np.array([1.0, 3.0, 4.0]) if name != "bernoulli" else np.ones(3)}
+        given = {"k": np.array([1.0, 3.0, 4.0]) if name != "bernoulli" else np.zeros(3)}
         given |= SHAPES[name]
     tensors = {k: Tensor(v) for k, v in given.items()}
     value = ours(name, function)(**tensors).sum()
