@@ -106,6 +106,8 @@ def _refuse(name: str) -> NoReturn:
             places.setdefault(dotted.rpartition(".")[2], f"autodiff.{dotted}")
         if name in places:
             message += f"; it is {places[name]}"
+            if meant := get_close_matches(name, __all__, n=1, cutoff=0.9):
+                message += f"; or did you mean autodiff.{meant[0]}?"
         elif alike := get_close_matches(name, places, n=1):
             message += f"; did you mean {places[alike[0]]}?"
     raise AttributeError(message, name=name)  # with a name, Python adds no guess of its own

@@ -37,14 +37,6 @@ def _gemm(
 ) -> None: ...
 def _blas_from(n: float | None = None) -> float: ...
 
-class InstructionError(IndexError):
-    instruction: int
-    numbers: tuple[float, ...]
-    step: int | None
-    def __init__(
-        self, instruction: int, numbers: tuple[float, ...], step: int | None = None
-    ) -> None: ...
-
 class LoadError(ValueError):
     code: int
     place: int
@@ -68,7 +60,7 @@ def write_together(
     attributes: Iterable[tuple[object, str, object]] = (),
 ) -> None: ...
 
-class Program:
+class Executor:
     lock: Lock
     def __init__(
         self,
@@ -84,8 +76,8 @@ class Program:
         n_steps: int,
         *stacked: Array,
         n_fixed: int = 0,
-        before: Program | None = None,
-        after: Program | None = None,
+        before: Executor | None = None,
+        after: Executor | None = None,
     ) -> tuple[Array, ...]: ...
     def profile(self, repeats: int, *arguments: Array | float) -> list[float]: ...
     @property

@@ -21,6 +21,7 @@ __all__ = [
     "GradientError",
     "IncompleteGradientError",
     "IndexRangeError",
+    "InstructionError",
     "MatrixError",
     "RecordingError",
     "SaveError",
@@ -91,6 +92,27 @@ class CallBackError(AutodiffError, RuntimeError):
     While the rule runs, the step's tensors are the step's: no value of theirs can be read or
     written, and no step that has them can be called, this one included.
     """
+
+
+class InstructionError(AutodiffError, RuntimeError):
+    """An instruction of a loaded program has failed; those before it have run.
+
+    A compiled step raises what its kind makes of it: an IndexRangeError, or what a rule has raised.
+
+    instruction : its number in the program. numbers : what its kind tells of it. step : of a scan.
+    """
+
+    def __init__(
+        self, instruction: int, numbers: tuple[float, ...] = (), step: int | None = None
+    ) -> None:
+        where = f"instruction {instruction}" + ("" if step is None else f", step {step}")
+        super().__init__(f"{where}: it failed on {numbers}")
+        self.instruction = instruction
+        self.numbers = numbers
+        self.step = step
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return InstructionError, (self.instruction, self.numbers, self.step)
 
 
 class VerificationError(AutodiffError, RuntimeError):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, ValuesView
 from typing import Any
 
 import numpy as np
@@ -118,6 +118,11 @@ def _function(found: Served | None, here: str) -> Any:
             return call(inputs, options)
         return theirs(*inputs, **options)
 
+    def of_several(parts: Any = _NONE, /, *inputs: Any, **options: Any) -> Any:
+        if isinstance(parts, Iterator | ValuesView):  # NumPy looks into sequences alone
+            parts = list(parts)
+        return general(*(() if parts is _NONE else (parts,)), *inputs, **options)
+
     def of_node(x: Any = _NONE, /, *more: Any, **options: Any) -> Any:
         if type(x) in MAKERS and not more and not options:
             return ours(x)
@@ -127,6 +132,8 @@ def _function(found: Served | None, here: str) -> Any:
     quick: Callable[..., Any] = general
     if op is not None and not op.several:
         quick = (remembering if op.attributes else caller)(op, general)
+    elif found.takes_several:
+        quick = of_several
     elif not found.variadic and next(iter(found.parameters.values()), None) is not None:
         quick = of_node
     quick.__name__ = quick.__qualname__ = found.name.rpartition(".")[2]

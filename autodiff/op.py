@@ -174,7 +174,7 @@ class Op:
         others are held: of x y that is x, and y, each by itself; of x + y both at once.
     flow : ``flow(bound, position, inputs)``: which elements depend on which of input `position`, as
         two arrays of their numbers, row by row, those of the output first. It may read the values
-        of inputs without gradient. None: derived from the record where it can be, else all on all.
+        of inputs without a backward rule. None: derived where it can be, else all on all.
     n_regions : how many programs an instruction of this op owns (a loop has one, its body). Only
         programs have such ops. Their rules are given `regions`: the shape rule the programs, the
         forward rule functions from arrays to lists of arrays.

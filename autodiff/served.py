@@ -43,6 +43,11 @@ class Served:
         self.more = {p.name for p in ours if p.kind is p.KEYWORD_ONLY} - used
 
     @property
+    def takes_several(self) -> bool:
+        """Whether its first argument is several operands."""
+        return next(iter(self.parameters), "") in _SEQUENCES
+
+    @property
     def title(self) -> str:
         """What error messages call it: np.linalg.norm."""
         return title_of(self.name)
@@ -130,6 +135,7 @@ _NESTED = frozenset(
         ("numpy.array", "object"),
         ("numpy.block", "arrays"),
         ("scipy.linalg.cho_solve", "c_and_lower"),
+        ("scipy.linalg.cho_solve_banded", "cb_and_lower"),
     }
 )
 """And which take lists of lists, that mean something as they are."""

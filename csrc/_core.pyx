@@ -19,7 +19,7 @@ cimport numpy as cnp
 
 import numpy as np
 
-from autodiff.errors import BackendError, IndexRangeError
+from autodiff.errors import BackendError, IndexRangeError, InstructionError
 
 cnp.import_array()
 

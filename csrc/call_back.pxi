@@ -50,7 +50,7 @@ cdef int call_function(
     cdef Function* f = <Function*>context
     cdef Calling calling
     cdef ptrdiff_t i
-    begin_calling(&calling, (<Program>f.program).lock)
+    begin_calling(&calling, (<Executor>f.program).lock)
     try:
         values = (<object>f.function)(copies_of(n_inputs, inputs))
         if type(values) is not list or len(values) != n_outputs:

@@ -63,14 +63,33 @@ void ad_times_before(ad_axis axis, const double *x, double first, double *z)
 
 #define AD_AT_ONCE 64
 
+/* Of one row: g times what stands before, times what stands behind. */
+static void prod_row_gx(ptrdiff_t n, double g, const double *x, double *gx)
+{
+    double product = g;
+    for (ptrdiff_t k = 0; k < n; k++) {
+        gx[k] = product;
+        product *= x[k];
+    }
+    product = 1.0;
+    for (ptrdiff_t k = n - 1; k >= 0; k--) {
+        gx[k] *= product;
+        product *= x[k];
+    }
+}
+
 void ad_prod_gx(ad_axis axis, const double *g, const double *x, double *gx)
 {
+    if (axis.inner == 1) {
+        AD_ROWS prod_row_gx(axis.n, g[o], x + o * axis.n, gx + o * axis.n);
+        return;
+    }
     AD_ROWS
     for (ptrdiff_t from = 0; from < axis.inner; from += AD_AT_ONCE) {
         const ptrdiff_t w = axis.inner - from < AD_AT_ONCE ? axis.inner - from : AD_AT_ONCE;
         double product[AD_AT_ONCE];
         for (ptrdiff_t j = 0; j < w; j++) product[j] = g[o * axis.inner + from + j];
-        for (ptrdiff_t k = 0; k < axis.n; k++) { /* g times what stands before */
+        for (ptrdiff_t k = 0; k < axis.n; k++) {
             const ptrdiff_t at = (o * axis.n + k) * axis.inner + from;
             for (ptrdiff_t j = 0; j < w; j++) {
                 gx[at + j] = product[j];
@@ -78,7 +97,7 @@ void ad_prod_gx(ad_axis axis, const double *g, const double *x, double *gx)
             }
         }
         for (ptrdiff_t j = 0; j < w; j++) product[j] = 1.0;
-        for (ptrdiff_t k = axis.n - 1; k >= 0; k--) { /* times what stands behind */
+        for (ptrdiff_t k = axis.n - 1; k >= 0; k--) {
             const ptrdiff_t at = (o * axis.n + k) * axis.inner + from;
             for (ptrdiff_t j = 0; j < w; j++) {
                 gx[at + j] *= product[j];

@@ -67,21 +67,6 @@ cdef extern from "load.h":
         const ad_call_back*, ptrdiff_t, const ad_kernels*, ad_refusal*) noexcept
 
 
-class InstructionError(IndexError):
-    """An instruction has failed; those before it have run.
-
-    instruction : its number in the program. step : of a scan, else None.
-    numbers : what its kind tells of it; the kind's record in Python says what that means.
-    """
-
-    def __init__(self, instruction, numbers, step=None):
-        where = f"instruction {instruction}" + ("" if step is None else f", step {step}")
-        super().__init__(f"{where}: it failed on {numbers}")
-        self.instruction = instruction
-        self.numbers = numbers
-        self.step = step
-
-
 class LoadError(ValueError):
     """The words of a program, or its buffers, are refused.
 
@@ -116,7 +101,7 @@ cdef int fail(ad_fault fault, step=None) except -1:
     raise error from raised.pop(PyThread_get_thread_ident(), None)
 
 
-cdef class Program:
+cdef class Executor:
     """Instructions over one arena, the arguments of a call, and fixed buffers.
 
     Parameters
@@ -245,8 +230,8 @@ cdef class Program:
                 PyMem_Free(work)
 
     def scan(
-        self, Py_ssize_t n_steps, *stacked, Py_ssize_t n_fixed=0, Program before=None,
-        Program after=None
+        self, Py_ssize_t n_steps, *stacked, Py_ssize_t n_fixed=0, Executor before=None,
+        Executor after=None
     ):
         """Run `n_steps` times; arguments and results have a leading axis of steps.
 
@@ -477,7 +462,7 @@ cdef class Program:
         return f"<program of {self.program.n_code} instructions, {self.nbytes} bytes>"
 
 
-cdef const ad_program* surely(Program program) except? NULL:
+cdef const ad_program* surely(Executor program) except? NULL:
     """A program that needs nothing, hands out nothing and cannot fail; None: NULL."""
     if program is None:
         return NULL

@@ -50,7 +50,9 @@ def test_snippets_are_found_with_their_output() -> None:
     assert list(snippets(text)) == [("a\n", "1\n"), ("b\n", None)]
 
 
-@pytest.mark.parametrize("document", [README, ROOT / "docs" / "data.md"], ids=short)
+@pytest.mark.parametrize(
+    "document", [README, ROOT / "docs" / "data.md", ROOT / "docs" / "transforms.md"], ids=short
+)
 def test_a_document_prints_what_it_says(document: Path) -> None:
     found = list(snippets(document.read_text(encoding="utf-8")))
     assert found

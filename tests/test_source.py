@@ -52,7 +52,7 @@ FLOORS: list[list[str]] = [
     ["served"],
     ["methods", "protocols"],
     ["backend", "operators"],
-    ["graph.clock", "graph.unfinished", "graph.place"],
+    ["graph.clock", "graph.unfinished", "graph.lines"],
     ["graph.naming"],
     ["graph.state"],
     ["graph.several"],

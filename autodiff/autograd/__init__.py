@@ -12,6 +12,7 @@ refused, and so are internals (``new_box``, ``backward_pass``).
 
 from __future__ import annotations
 
+from autodiff.autograd import util as _util
 from autodiff.autograd.builtins import dict, isinstance, list, tuple, type
 from autodiff.autograd.differential_operators import (
     checkpoint,
@@ -36,6 +37,9 @@ from autodiff.autograd.differential_operators import (
 )
 from autodiff.autograd.installing import install, uninstall
 from autodiff.autograd.primitives import primitive
+from autodiff.autograd.test_util import quick_grad_check as _quick_grad_check
+
+vars(_util)["quick_grad_check"] = _quick_grad_check  # it once was there, and imports from there
 
 __version__ = "1.9.1"
 """The version of HIPS autograd whose names these are."""

@@ -1,8 +1,9 @@
 """Functions that are recorded once they have been differentiated a few times, and then replayed.
 
-For ``install(compile=True)``. A call is recorded for the shapes of its floats and for the very
-integers, booleans and other objects among its arguments. What cannot be recorded (it branches on
-values, calls SciPy, draws random numbers) is called as before, from then on.
+For ``install(compile=True)``. A call is recorded for the shapes of what is differentiated by, and
+for the very values of all other arguments: most are data, which stay the same from call to call.
+If they do not, a recording serves all floats of these shapes. What cannot be recorded (it branches
+on values, draws random numbers) is called as before, from then on.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ Function = Callable[..., Any]
 _wanted = [False]
 _BEFORE = 2  # calls of one kind before it is recorded: most functions are called once
 _MOST = 8  # kinds of calls of one function; who has more is not recorded
+_FEW = 3  # kinds that differ in data alone
 
 
 def use(yes: bool) -> None:
@@ -73,9 +75,11 @@ def _same(held: Any, given: Any) -> bool:
 class Recorded:
     """A differentiated function that is replayed where it can be."""
 
-    def __init__(self, eager: Function) -> None:
+    def __init__(self, eager: Function, argnum: Any) -> None:
         self.eager = eager
+        self.argnums = (argnum,) if isinstance(argnum, int) else tuple(argnum)
         self.kinds: list[Kind] = []
+        self.holds_data = True
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What `eager` gives for these arguments."""
@@ -84,6 +88,9 @@ class Recorded:
         if any(map(is_operand, leaves)):
             return self.eager(*args, **kwargs)
         floats = [i for i, x in enumerate(leaves) if _is_float(x)]
+        if self.holds_data:
+            own = self._differentiated(tree)
+            floats = [i for i in floats if i in own]
         kind = self._kind(tree, leaves, floats)
         if kind is None or kind.refused:
             return self.eager(*args, **kwargs)
@@ -96,10 +103,24 @@ class Recorded:
         for kind in self.kinds:
             if kind.serves(tree, leaves, floats):
                 return kind
+        if self.holds_data and len(self.kinds) >= _FEW:
+            self.holds_data = False
+            self.kinds.clear()
+            return None
         if len(self.kinds) >= _MOST:
             return None
         self.kinds.append(Kind(tree, leaves, floats))
         return self.kinds[-1]
+
+    def _differentiated(self, tree: Tree) -> set[int]:
+        """The numbers of the leaves that are differentiated by."""
+        positional = tree.parts[0].parts
+        starts = [sum(part.size for part in positional[:i]) for i in range(len(positional))]
+        return {
+            starts[i] + k
+            for i in (n % len(positional) for n in self.argnums)
+            for k in range(positional[i].size)
+        }
 
     def _replayed(
         self, kind: Kind, leaves: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -81,9 +81,9 @@ def _node(
     maker = primitive_vjps.get(wrapped)
     if maker is None:
         raise NotImplementedError(f"VJP of {name} wrt argnums {argnums} not defined")
-    first: Any = f_raw(*_rebuilt(trees, numbers), **kwargs)
-    first = as_float64(first, f"primitive {name}: what it returned")
-    known = [np.asarray(numbers[i]) for i in positions]
+    recorded = any(map(is_operand, numbers))
+    first = _first(f_raw, trees, numbers, kwargs, name)
+    known = [] if recorded else [np.asarray(numbers[i]) for i in positions]
 
     def arguments(operands: Sequence[Any]) -> list[Any]:
         found = list(leaves)
@@ -92,9 +92,10 @@ def _node(
         return _rebuilt(trees, found)
 
     def forward(*operands: Array) -> Any:
-        if all(map(np.array_equal, operands, known)):
+        if known and all(map(np.array_equal, operands, known)):
             return first.copy()
-        return as_float64(f_raw(*arguments(operands), **kwargs), f"primitive {name}")
+        z = f_raw(*arguments(operands), **kwargs)
+        return z if is_operand(z) else as_float64(z, f"primitive {name}")
 
     def backward(g: Any, z: Any, *operands: Any, needed: Sequence[bool]) -> list[Any]:
         args = arguments(operands)
@@ -111,7 +112,7 @@ def _node(
         ]
 
     op = Op(
-        name=name,
+        name=f"primitive {name}",  # so that it is no other op's, and gets no kernel of that
         inputs=("x",),
         shape=lambda *shapes: first.shape,
         forward=forward,
@@ -123,6 +124,23 @@ def _node(
         formula=f"z = {name}(...), a primitive.",
     )
     return apply(op, [leaves[i] for i in positions], {})
+
+
+def _first(
+    f_raw: Function,
+    trees: Sequence[Tree],
+    numbers: Sequence[Any],
+    kwargs: dict[str, Any],
+    name: str,
+) -> Any:
+    """What the function gives for these numbers; for values without numbers, something alike."""
+    if any(map(is_operand, numbers)):
+        numbers = [np.full(x.shape, 0.5)[()] if is_operand(x) else x for x in numbers]
+        with np.errstate(all="ignore"):
+            found = f_raw(*_rebuilt(trees, numbers), **kwargs)
+    else:
+        found = f_raw(*_rebuilt(trees, numbers), **kwargs)
+    return as_float64(found, f"primitive {name}: what it returned")
 
 
 def _owners(trees: Sequence[Tree]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any
@@ -17,6 +18,7 @@ __all__ = [
     "check_vjp",
     "combo_check",
     "make_numerical_jvp",
+    "quick_grad_check",
     "scalar_close",
 ]
 
@@ -111,3 +113,11 @@ def combo_check(fun: Function, *args: Any, **kwargs: Any) -> Function:
                 check(*chosen, **dict(chosen_named))
 
     return combinations
+
+
+def quick_grad_check(
+    fun: Function, arg0: Any, extra_args: tuple[Any, ...] = (), kwargs: Any = None, **_: Any
+) -> None:
+    """Check the gradient of `fun` with respect to its first argument, once, backward."""
+    warnings.warn("quick_grad_check is deprecated; write check_grads(fun)(x)", stacklevel=2)
+    check_grads(lambda x: fun(x, *extra_args, **(kwargs or {})), modes=["rev"], order=1)(arg0)

@@ -17,8 +17,8 @@ import numpy as np
 from autodiff import apply
 from autodiff.array import Array, Shape, aligned_copy, is_float64
 from autodiff.errors import ShapeError
+from autodiff.graph.lines import USER_FILES, users
 from autodiff.graph.observer import current_observer, in_force
-from autodiff.graph.place import USER_FILES, users
 from autodiff.graph.state import State, TensorState
 from autodiff.op import BoundOp
 
@@ -180,8 +180,13 @@ def _in_recording(inputs: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
     observer = current_observer()
     if observer is None or observer.home is None:
         return None, inputs
-    home, here = observer.home, observer.here
-    return home, [here(x) if type(x) in _NODES and x.home is not home else x for x in inputs]
+    home = observer.home
+    for x in inputs:
+        if type(x) in _NODES and x.home is not home:
+            here = observer.here
+            inputs = [here(x) if type(x) in _NODES and x.home is not home else x for x in inputs]
+            break
+    return home, inputs
 
 
 def _constant(value: Any, home: Any, code: Any, instruction: int) -> Any:

@@ -30,11 +30,11 @@ from autodiff.graph import backward as graph
 from autodiff.graph import clock, waiting
 from autodiff.graph.copies import Copies
 from autodiff.graph.forward import forward
+from autodiff.graph.lines import line_of_user
 from autodiff.graph.making import needed_of, register
 from autodiff.graph.memory import assign_together, require_value, sealed, snapshot, value_of
 from autodiff.graph.naming import summary
 from autodiff.graph.observer import current_observer, escaped, here, missing
-from autodiff.graph.place import place_of_user
 from autodiff.graph.state import State, TensorState
 from autodiff.graph.unfinished import note_read
 from autodiff.op import OUTPUT_OF, BoundOp
@@ -94,7 +94,7 @@ class Node(Copies, Operators):
             named = {op.op.input_name(i): x for i, x in enumerate(inputs)}
             raise refusal(ShapeError, str(error), **named) from None
         home = None if observer is None else observer.home
-        self.build(op, tuple(inputs), shape, needed_of(op, inputs), home, *place_of_user())
+        self.build(op, tuple(inputs), shape, needed_of(op, inputs), home, *line_of_user())
         if op.op.several and not isinstance(self, Hub):
             raise TypeError(f"{op.name} has several outputs: call its function, not Node")
         if name:
@@ -345,7 +345,7 @@ class Tensor(Node, TensorState):
                 )
             size = buffer.shape
         home = getattr(buffer, "home", None)  # of a recorded value
-        self.build(None, (), size, (), home, *place_of_user())
+        self.build(None, (), size, (), home, *line_of_user())
         self.needs_gradient = not constant
         if buffer is not None:
             self.stored = buffer

@@ -22,8 +22,8 @@ from typing import Any
 from autodiff import forks
 from autodiff.array import Array, Shape
 from autodiff.graph.clock import ticks
+from autodiff.graph.lines import line_of
 from autodiff.graph.naming import register_name
-from autodiff.graph.place import line_of
 from autodiff.graph.unfinished import Unread, note_read
 from autodiff.op import OUTPUT_OF, BoundOp
 
@@ -181,9 +181,12 @@ class State:
     @property
     def name(self) -> str:
         """A name that no other living node has; may be set, and is then made unique."""
-        if self.given_name is None and self.op is not None and self.op.op is OUTPUT_OF:
+        if self.given_name is not None:
+            return self.given_name
+        op = self.op
+        if op is not None and op.op is OUTPUT_OF:
             return f"{self.inputs[0].name}.{self._output_name()}"
-        return self.given_name or f"{self.typename}#{self.serial}"
+        return f"{'tensor' if op is None else op.name}#{self.serial}"
 
     @name.setter
     def name(self, name: str) -> None:
@@ -195,8 +198,8 @@ class State:
         return line_of(self.built_by, self.built_at)  # type: ignore[no-any-return]
 
     @where.setter
-    def where(self, place: tuple[str, int]) -> None:
-        self.built_by, self.built_at = place, -1
+    def where(self, line: tuple[str, int]) -> None:
+        self.built_by, self.built_at = line, -1
 
     def describe(self) -> str:
         """Name and place, for error messages."""

@@ -19,6 +19,7 @@ joins, arrange, triangles : functions of NumPy's that put arrays together, cut a
 as_numpy : functions of NumPy's that are said with these
 creation : arrays of nodes, and nodes repeated
 special : special functions, public in the namespaces only
+distributions : densities and probabilities, in the namespaces only
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from autodiff.ops import bounds as _bounds  # noqa: F401
 from autodiff.ops import calculus as _calculus  # noqa: F401
 from autodiff.ops import choosing as _choosing  # noqa: F401
 from autodiff.ops import creation as _creation  # noqa: F401
+from autodiff.ops import distributions as _distributions  # noqa: F401
 from autodiff.ops import joins as _joins  # noqa: F401
 from autodiff.ops import linalg as _linalg  # noqa: F401
 from autodiff.ops import masks as _masks  # noqa: F401

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.array import is_operand
-from autodiff.declare import NAMES, numpy_name
+from autodiff.declare import numpy_name
 from autodiff.errors import ShapeError
 from autodiff.ops.arguments import axis_of, brief, operand, several, whole_number
 from autodiff.ops.arithmetic import add, divide, multiply, subtract
@@ -17,6 +17,7 @@ from autodiff.ops.elementwise import greater, greater_equal, where
 from autodiff.ops.linear import matmul
 from autodiff.ops.parts import concat, getitem
 from autodiff.ops.reduce import sum as sum_over
+from autodiff.ops.rounding import floor
 from autodiff.ops.rows import take
 from autodiff.ops.shape import broadcast_to, reshape
 from autodiff.refusal import refusal
@@ -225,18 +226,8 @@ def _periodic(x: Any, xp: Any, fp: Any, period: Any) -> Any:
     places = places[order]
     places = np.concatenate([places[-1:] - length, places, places[:1] + length])
     numbers = np.concatenate([order[-1:], order, order[:1]]).astype(np.float64)
-    turns = _whole_turns(x, length)
+    turns = floor(divide(x, length))
     return interp(subtract(x, multiply(turns, length)), places, take(fp, numbers))
-
-
-def _whole_turns(x: Any, length: float) -> Any:
-    """How many periods x lies beyond the first; no gradient."""
-    ratio = divide(x, length)
-    return _floor(ratio)
-
-
-def _floor(x: Any) -> Any:
-    return NAMES["numpy.floor"](x) if is_operand(x) else np.floor(x)
 
 
 # ---- convolutions ---------------------------------------------------------------------

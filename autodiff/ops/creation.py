@@ -170,6 +170,11 @@ def _linspace(start: Any, stop: Any, num: Any = 50, endpoint: Any = True, *, axi
     return z.transpose(order) if at else z
 
 
+@numpy_name("numpy.real_if_close")
+def _real_if_close(a: Any, tol: Any = 100) -> Any:
+    return a
+
+
 # ---- questions about a node -------------------------------------------------------------
 
 

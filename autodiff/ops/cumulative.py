@@ -16,6 +16,7 @@ from autodiff.op import Example, Sample, example
 from autodiff.ops.arguments import axis_of, flag, operand
 from autodiff.ops.arithmetic import multiply
 from autodiff.ops.batches import along_axis
+from autodiff.ops.flows import along_rows
 from autodiff.ops.parts import concat, getitem
 from autodiff.ops.shape import reshape
 from autodiff.refusal import refusal
@@ -116,6 +117,7 @@ def _recurrence_shape(b: Shape, a: Shape, *, axis: int, reverse: bool) -> Shape:
     backward=(_recurrence_backward_b, _recurrence_backward_a),
     reads="z a",
     batched=along_axis,
+    flow=lambda bound, position, inputs: along_rows(inputs[0].shape, (bound.attributes["axis"],)),
     examples=_examples(2),
     empty=_empty(2),
 )

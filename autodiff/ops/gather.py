@@ -75,7 +75,12 @@ def is_advanced(index: Any) -> bool:
     """Whether an index has an item that is an array, a list, or True or False."""
     if type(index) is not tuple:
         return _is_array(index)
-    return any(map(_is_array, index))
+    return any(map(_is_array, _with_lists(index)))
+
+
+def _with_lists(index: tuple[Any, ...]) -> list[Any]:
+    """The items of an index; a tuple within it is a list of numbers, as for NumPy."""
+    return [list(item) if type(item) is tuple else item for item in index]
 
 
 def _is_array(item: Any) -> bool:
@@ -108,7 +113,7 @@ def taken_apart(name: str, x: Any, index: Any) -> Gathering:
     pieces: list[Piece] = []
     runs, within = 0, False  # how often arrays and integers begin, next to each other
     axis = out = 0  # axis of x, and of x[basic]
-    for item in _whole(name, x, index if type(index) is tuple else (index,)):
+    for item in _whole(name, x, _with_lists(index) if type(index) is tuple else [index]):
         value, array, n_axes = item
         chooses = array or whole_number(value) is not None
         runs, within = runs + (chooses and not within), chooses
@@ -166,7 +171,7 @@ def integers(name: str, numbers: Any, what: str) -> Any:
     return array.astype(np.intp)
 
 
-def _whole(name: str, x: Any, index: tuple[Any, ...]) -> list[_Item]:
+def _whole(name: str, x: Any, index: list[Any]) -> list[_Item]:
     """The items, read, with slices for the axes that none of them, or the dots, stand for."""
     shape = x.shape
     items: list[_Item] = []

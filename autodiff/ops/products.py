@@ -47,6 +47,8 @@ def inner(a: Any, b: Any) -> Any:
     a, b = _both("inner", a, b)
     if not a.shape or not b.shape:
         return multiply(a, b)
+    if len(a.shape) == len(b.shape) == 1:
+        return matmul(a, b)
     return _contracted("inner", a, b, (len(a.shape) - 1,), (len(b.shape) - 1,))
 
 
@@ -116,10 +118,17 @@ def _contracted(name: str, a: Any, b: Any, of_a: tuple[int, ...], of_b: tuple[in
     columns = [i for i in range(len(b_shape)) if i not in of_b]
     k = math.prod(summed)
     m, n = math.prod(a_shape[i] for i in rows), math.prod(b_shape[i] for i in columns)
-    x = reshape(transpose(a, (*rows, *of_a)), (m, k))
-    y = reshape(transpose(b, (*of_b, *columns)), (k, n))
-    shape = *[a_shape[i] for i in rows], *[b_shape[i] for i in columns]
-    return reshape(matmul(x, y), shape)
+    x = _arranged(a, (*rows, *of_a), (m, k))
+    y = _arranged(b, (*of_b, *columns), (k, n))
+    shape = (*(a_shape[i] for i in rows), *(b_shape[i] for i in columns))
+    return _arranged(matmul.normal(x, y), (0, 1), shape)
+
+
+def _arranged(x: Any, order: tuple[int, ...], shape: Shape) -> Any:
+    """x with its axes in this order, in another shape; ops that would change nothing are none."""
+    if order != tuple(range(len(order))):
+        x = transpose.normal(x, axes=order)
+    return x if x.shape == shape else reshape.normal(x, shape=shape)
 
 
 # ---- products of all pairs ------------------------------------------------------------

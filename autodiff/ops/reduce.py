@@ -20,6 +20,7 @@ from autodiff.ops.arithmetic import multiply
 from autodiff.ops.batches import along_axis
 from autodiff.ops.cumulative import except_itself
 from autodiff.ops.elementwise import equal, exp, where
+from autodiff.ops.flows import along_rows, one_a_row
 from autodiff.ops.shape import broadcast_to, reshape, transpose
 
 __all__ = [
@@ -197,6 +198,13 @@ def _gradient_shape(g: Shape, z: Shape, x: Shape, *, axis: tuple[int, ...]) -> S
     return x
 
 
+def _gradient_flow(bound: BoundOp, position: int, inputs: Any) -> Any:
+    shape, axis = inputs[-1].shape, bound.attributes["axis"]
+    if len(inputs) == 2:
+        return along_rows(shape, axis)
+    return one_a_row(shape, axis if position < 2 else ())
+
+
 def _winners(top: Any, x: Any, axis: tuple[int, ...]) -> tuple[Any, Any]:
     """1 where x is the maximum, and how many of them there are."""
     winners = equal(x, top)
@@ -216,6 +224,7 @@ def _max_gradient_backward(
     backward=(_max_gradient_backward, None, None),
     reads="top x",
     batched=along_axis,
+    flow=_gradient_flow,
     examples=_gradients(3, "boolean"),  # ties
     empty=_empty_gradients(3),
 )
@@ -285,6 +294,7 @@ def _logsumexp_gradient_total(
     ),
     reads="z total x",
     batched=along_axis,
+    flow=_gradient_flow,
     examples=_gradients(3),
     empty=_empty_gradients(3),
 )
@@ -365,6 +375,7 @@ def _softmax_gradient_y(g: Any, z: Any, of: Any, y: Any, *, axis: tuple[int, ...
     ),
     reads="g y",
     batched=along_axis,
+    flow=_gradient_flow,
     examples=_gradients(2),
     empty=_empty_gradients(2),
 )
@@ -400,6 +411,7 @@ def softmax(x: Any, *, axis: tuple[int, ...]) -> Any:
     ),
     reads="g y",
     batched=along_axis,
+    flow=_gradient_flow,
     examples=_gradients(2),
     empty=_empty_gradients(2),
 )

@@ -7,32 +7,56 @@ the same instructions wherever it stands; they are found once and then copied.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from autodiff.program.ir import Builder, Instruction, Value
+from autodiff.program.difference import difference
+from autodiff.program.ir import Builder, Instruction, Program, Value
 
 __all__ = ["Derivation"]
 
 
-class Derivation(NamedTuple):
+class Derivation:
     """Instructions on values that stand for the operands of every application.
 
     given : gradient, output and inputs, as the instructions know them.
     results : the gradient of each input, None where none is needed.
     """
 
-    given: list[Value]
-    instructions: list[Instruction]
-    results: list[Value | None]
+    __slots__ = ("_fixed", "_reads", "_results", "given", "instructions", "results")
+
+    def __init__(
+        self,
+        given: Sequence[Value],
+        instructions: Sequence[Instruction],
+        results: Sequence[Value | None],
+    ) -> None:
+        self.given = given
+        self.instructions = instructions
+        self.results = results
+        # By number: what is the same at each application, then the operands, then all outputs.
+        used = [x for i in instructions for x in i.inputs] + [x for x in results if x is not None]
+        made = {z for i in instructions for z in i.outputs}
+        self._fixed = [x for x in dict.fromkeys(used) if x not in made and x not in given]
+        known = [*self._fixed, *given, *[z for i in instructions for z in i.outputs]]
+        number = {x: n for n, x in enumerate(known)}
+        self._reads = [(i, [number[x] for x in i.inputs]) for i in instructions]
+        self._results = [None if x is None else number[x] for x in results]
 
     def applied(self, builder: Builder, operands: Sequence[Value]) -> list[Value | None]:
         """Append the instructions for these operands; returns their results."""
-        now: dict[Value, Value] = dict(zip(self.given, operands, strict=True))
-        for like in self.instructions:
-            inputs = [now.get(x, x) for x in like.inputs]
+        values = [*self._fixed, *operands]
+        for like, reads in self._reads:
+            inputs = tuple([values[n] for n in reads])
             if like.plain:
-                now[like.output] = builder.again(like, inputs)
+                values.append(builder.again(like, inputs))
             else:
-                outputs = builder.emit_several(like.op, inputs)
-                now.update(zip(like.outputs, outputs, strict=True))
-        return [None if x is None else now.get(x, x) for x in self.results]
+                values += builder.emit_several(like.op, inputs)
+        return [None if n is None else values[n] for n in self._results]
+
+    def same(self, other: Derivation) -> bool:
+        """Whether another one of the same operands comes to the same."""
+        pair = Program(list(self.given)), Program(list(other.given))
+        for program, derivation in zip(pair, (self, other), strict=True):
+            program.instructions = list(derivation.instructions)
+            program.results = [x for x in derivation.results if x is not None]
+        needed = [x is None for x in self.results] == [x is None for x in other.results]
+        return needed and difference(*pair) is None

@@ -16,14 +16,14 @@ import math
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from autodiff.array import Array, Shape
 from autodiff.op import OPS, BoundOp
 
-__all__ = ["VIEWS", "Builder", "Instruction", "Program", "Value"]
+__all__ = ["VIEWS", "Builder", "Instruction", "Program", "Value", "forget"]
 
 VIEWS = frozenset(name for name, op in OPS.items() if op.view)
 """Ops that only say where elements lie; the layout makes them free where it can."""
@@ -95,10 +95,10 @@ class Instruction:
     """
 
     __slots__ = (
+        "_outputs",
         "inputs",
         "op",
         "output",
-        "outputs",
         "plain",
         "rank",
         "regions",
@@ -107,7 +107,7 @@ class Instruction:
     )
 
     output: Value
-    outputs: tuple[Value, ...]
+    _outputs: tuple[Value, ...]  # if it is not plain
 
     def __init__(
         self,
@@ -119,22 +119,39 @@ class Instruction:
         regions: tuple[Program, ...] = (),
     ) -> None:
         self.op = op
-        self.inputs = tuple(inputs)
+        self.inputs = inputs = tuple(inputs)
         self.rank = rank
         self.simple = False
         self.source: Instruction | None = None
         self.regions = regions
-        several = op.op.several
-        self.plain = not several and not regions
+        if regions or op.op.several:
+            self.plain = False
+            self._define(self.promised() if shape is None else shape, label)
+            return
+        self.plain = True
         if shape is None:
-            shape = op.shape(*[x.shape for x in inputs]) if self.plain else self.promised()
-        if several:
-            self.outputs = tuple([Value(s, "computed", None, "", self) for s in shape])
-            for position, value in enumerate(self.outputs):
-                value.position = position
-        else:
+            shape = _shape(op, inputs)
+        self.output = Value(shape, "computed", None, label, self)
+
+    def _define(self, shape: Any, label: str) -> None:
+        """The outputs of an instruction that is not plain."""
+        if not self.op.op.several:
             self.output = Value(shape, "computed", None, label, self)
-            self.outputs = (self.output,)
+            self._outputs = (self.output,)
+        else:
+            self._outputs = tuple([Value(s, "computed", None, "", self) for s in shape])
+            for position, value in enumerate(self._outputs):
+                value.position = position
+
+    @property
+    def outputs(self) -> tuple[Value, ...]:
+        """All that it defines."""
+        return (self.output,) if self.plain else self._outputs
+
+    @property
+    def first(self) -> Value:
+        """The output, or the first of several."""
+        return self.output if self.plain else self._outputs[0]
 
     def promised(self) -> Any:
         """What the op's rule says of the shape of the output, or of each of several.
@@ -153,6 +170,31 @@ class Instruction:
 
     def __repr__(self) -> str:
         return f"<{self.op} of {len(self.inputs)} -> {self.shape}>"
+
+
+def forget(instructions: Iterable[Instruction]) -> None:
+    """Let go of instructions that nobody needs, so that no garbage collection must find them.
+
+    (An instruction and its values know each other.)
+    """
+    for instruction in instructions:
+        if instruction.plain:
+            instruction.output.producer = None
+            continue
+        for value in instruction.outputs:
+            value.producer = None
+
+
+def _shape(op: BoundOp, inputs: Sequence[Value]) -> Shape:
+    """The shape of the only output."""
+    if op.op.elementwise:
+        shape = inputs[0].shape
+        for x in inputs:
+            if x.shape != shape:
+                break
+        else:
+            return shape
+    return op.shape(*[x.shape for x in inputs])  # type: ignore[no-any-return]
 
 
 _rank = operator.attrgetter("rank")
@@ -243,6 +285,13 @@ class Program:
         return Program(self.arguments, order, self.results, self.writes)
 
 
+class Derived(Protocol):
+    """Instructions that are found once and appended often (:mod:`autodiff.program.derivation`)."""
+
+    def applied(self, builder: Builder, operands: Sequence[Value]) -> list[Value | None]:
+        """Append them."""
+
+
 class Builder:
     """Appends instructions; constants of one value and kind are made once.
 
@@ -286,6 +335,10 @@ class Builder:
         instruction = Instruction(like.op, inputs, "", len(self.instructions), like.output.shape)
         self.instructions.append(instruction)
         return instruction.output
+
+    def derive(self, derivation: Derived, operands: Sequence[Value]) -> list[Value | None]:
+        """Append what a derivation comes to for these operands; returns its results."""
+        return derivation.applied(self, operands)
 
     def emit_several(
         self, op: BoundOp, inputs: Sequence[Value], regions: tuple[Program, ...] = ()

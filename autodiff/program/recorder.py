@@ -60,7 +60,8 @@ class Recorder:
         self.arguments: list[Value] = []
         self.scratch: dict[Any, Any] = {}
         self.deriving = False
-        self._derivations: dict[Any, Derivation] = {} if first is None else first._derivations
+        self._derivations: dict[Any, Derivation] = {}
+        self._plain: set[Op] = set()  # of one output, and recorded as they are: the usual case
 
     def __repr__(self) -> str:
         return self.step
@@ -74,6 +75,12 @@ class Recorder:
         else:
             self.program = self.written_down.in_order()
         return self.program
+
+    def let_go(self) -> None:
+        """Forget what was recorded: whoever has the program needs it no more, or may change it."""
+        self.first = None
+        self.builder = Builder()
+        self.written_down = self.program = Program()
 
     def repeating(self) -> Builder:
         """What builds the same once more, if the same is recorded."""
@@ -139,6 +146,8 @@ class Recorder:
         """
         if not has_kernel(op.op) and FUSED.get(op.name) is not op.op:
             return self._composed(op, operands)
+        if not op.op.several:
+            self._plain.add(op.op)
         return self._emitted(op, operands)
 
     def _emitted(self, op: BoundOp, operands: Sequence[Recorded]) -> Any:
@@ -179,9 +188,18 @@ class Recorder:
 
     def forward(self, op: BoundOp, inputs: Sequence[Any]) -> Any:
         """One instruction; none for an output of one that has several."""
+        if op.op in self._plain:
+            return Recorded(self, self.builder.emit(op, self._values(inputs)))
         if op.op is OUTPUT_OF:
             return op.forward(inputs)
         return self.record(op, [self.recorded(x) for x in inputs])
+
+    def _values(self, inputs: Sequence[Any]) -> list[Value]:
+        """What stands for each of the inputs."""
+        return [
+            x._value if type(x) is Recorded and x._recorder is self else self.recorded(x)._value
+            for x in inputs
+        ]
 
     def backward(
         self,
@@ -200,12 +218,16 @@ class Recorder:
             given = [*[g for g in gradient if g is not None], *output, *inputs]
         else:
             given = [gradient, output, *inputs]
-        operands = [self.recorded(x)._value for x in given]
+        operands = self._values(given)
         key = op, tuple(needed), sent, *[x.shape for x in operands]
         derivation = self._derivations.get(key)
         if derivation is None:
-            derivation = self._derivations[key] = self._derive(op, operands, sent, needed)
-        gradients = derivation.applied(self.builder, operands)
+            derivation = self._derive(op, operands, sent, needed)
+            if self.first is not None:  # which must have come to the same
+                before = self.first._derivations.get(key)
+                derivation = before if before and before.same(derivation) else derivation
+            self._derivations[key] = derivation
+        gradients = self.builder.derive(derivation, operands)
         return [None if g is None else Recorded(self, g) for g in gradients]
 
     def _derive(

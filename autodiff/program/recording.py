@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from autodiff import forks
-from autodiff.errors import AutodiffError, IndexRangeError, RecordingError
+from autodiff.errors import AutodiffError, IndexRangeError, InstructionError, RecordingError
 from autodiff.graph import clock
 from autodiff.graph.memory import settle_written
 from autodiff.graph.node import Node
@@ -18,13 +18,17 @@ from autodiff.program.code.lower import lower
 from autodiff.program.code.verify import verify_code
 from autodiff.program.difference import difference
 from autodiff.program.ir import Program
+from autodiff.program.kept import Kept
 from autodiff.program.passes import LOWERING_OPTIONS, carry, improve
 from autodiff.program.recorded import Recorded
 from autodiff.program.recorder import Recorder
 from autodiff.program.stand_ins import Watch
 from autodiff.program.structure import Group, Leaf, Structure, flatten, rebuild, shapes_of
 
-__all__ = ["Recording", "record"]
+__all__ = ["FAILURES", "Recording", "record"]
+
+FAILURES = InstructionError, IndexError
+"""What executors raise if an instruction fails; the second, if NumPy has carried it out."""
 
 
 @dataclass
@@ -40,7 +44,7 @@ class Scans:
 class Recording:
     """A step for one signature of shapes: the program, its code, and the loaded code.
 
-    recorded, improved : the program before and after the passes.
+    improved : the program after the passes.
     returned : the structure of the results.
     """
 
@@ -66,11 +70,14 @@ class Recording:
         self.plain = self.single or _is_plain(self.returned)
 
     def _build(self, function: Callable[..., Any], without: Collection[str], check: bool) -> Watch:
-        watch, self.recorded, self.returned = record(function, self.structure)
+        watch, recorded, self.returned = record(function, self.structure)
         if check:
-            watch = _record_again(function, self.structure, self, watch)
-        self.improved = self.recorded
-        for _, program in improve(self.recorded, without):
+            first = recorded, self.returned
+            watch, recorded = _record_again(function, self.structure, first, watch)
+        self._recorded = Kept(recorded)
+        watch.recorder.let_go()
+        self.improved = recorded
+        for _, program in improve(recorded, without, own=True):
             self.improved = program
         self.code: Code = self._lower(self.improved)
         return watch
@@ -79,6 +86,11 @@ class Recording:
         code = lower(program, **self.options)
         verify_code(code, program)
         return code
+
+    @property
+    def recorded(self) -> Program:
+        """The program before the passes, written down anew each time that it is asked for."""
+        return self._recorded.program()
 
     def scans(self) -> Scans:
         """What scans run; made by the first of them."""
@@ -123,7 +135,7 @@ class Recording:
         """What an executor gives of this recording's code, or other code; see :meth:`fail`."""
         try:
             found = execute()
-        except IndexError as error:
+        except FAILURES as error:
             failed = error
         except BaseException:
             clock.defer(self)
@@ -133,7 +145,7 @@ class Recording:
             return found
         self.fail(failed, code)
 
-    def fail(self, error: IndexError, code: Code | None = None) -> NoReturn:
+    def fail(self, error: Exception, code: Code | None = None) -> NoReturn:
         """Raise what a failed instruction means.
 
         To be called where no exception is being handled: what a rule has raised keeps its context.
@@ -143,7 +155,7 @@ class Recording:
         error.__traceback__ = None  # it would keep the caller's frame, which has it
         raise failure
 
-    def _failure(self, error: IndexError, code: Code | None = None) -> BaseException:
+    def _failure(self, error: Exception, code: Code | None = None) -> BaseException:
         """What a failed instruction raises: its kind says why, and here the op and the node.
 
         What a rule has raised that was called back stays what it is, with a note of where it was.
@@ -243,11 +255,15 @@ def record(
 
 
 def _record_again(
-    function: Callable[..., Any], structure: Structure, first: Recording, seen: Watch
-) -> Watch:
+    function: Callable[..., Any],
+    structure: Structure,
+    first: tuple[Program, Structure],
+    seen: Watch,
+) -> tuple[Watch, Program]:
     """Record once more, and compare: what is not recorded must not change what is.
 
-    seen : what the first recording saw of the world outside. Returns what this one sees.
+    first : what was recorded, and returned. seen : what that recording saw of the world outside.
+    Returns what this one sees and records.
     """
     advice = (
         "A step must do the same each time it is called with such arguments, for a replay does. "
@@ -264,10 +280,11 @@ def _record_again(
             f"{name_of(function)} was recorded, but run once more to compare, it raised "
             f"{type(error).__name__}: {error}. {advice}"
         ) from error
-    found = None if program == first.recorded else difference(first.recorded, program)
-    if found is None and returned != first.returned:
-        found = f"the results: first {first.returned!r}, then {returned!r}"
+    recorded, returned_first = first
+    found = None if program == recorded else difference(recorded, program)
+    if found is None and returned != returned_first:
+        found = f"the results: first {returned_first!r}, then {returned!r}"
     if found is not None:
         raise RecordingError(f"{name_of(function)}, recorded twice, differs {found}. {advice}")
-    first.recorded = program
-    return watch
+    seen.recorder.let_go()
+    return watch, program

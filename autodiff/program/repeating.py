@@ -14,7 +14,7 @@ import numpy as np
 
 from autodiff.array import Array, Shape
 from autodiff.op import BoundOp
-from autodiff.program.ir import Builder, Instruction, Program, Value
+from autodiff.program.ir import Builder, Derived, Instruction, Program, Value
 
 __all__ = ["Repeatable", "Repeating"]
 
@@ -25,6 +25,8 @@ class Repeatable(Builder):
     def __init__(self, beside: Builder | None = None) -> None:
         super().__init__(beside)
         self.given: list[Value] = []  # arguments, states, constants that are no scalars
+        # What was derived, by the number of the first instruction, and what it came to.
+        self.derived: dict[int, tuple[Derived, Sequence[Value], list[Value | None], int]] = {}
 
     def argument(self, shape: Shape, label: str) -> Value:
         """An argument of the step."""
@@ -38,6 +40,13 @@ class Repeatable(Builder):
         """A constant; scalars of the same bits are the same value."""
         made = super().constant(value)
         return self._noted(made) if made.shape else made
+
+    def derive(self, derivation: Derived, operands: Sequence[Value]) -> list[Value | None]:
+        """What a derivation comes to for these operands."""
+        number = len(self.instructions)
+        results = derivation.applied(self, operands)
+        self.derived[number] = derivation, operands, results, len(self.instructions)
+        return results
 
     def _noted(self, value: Value) -> Value:
         self.given.append(value)
@@ -76,6 +85,15 @@ class Repeating(Repeatable):
         """An instruction of the op and of the shapes of another, as by :meth:`emit`."""
         found = self._next(like.op, tuple(inputs))
         return super().again(like, inputs) if found is None else found.output
+
+    def derive(self, derivation: Derived, operands: Sequence[Value]) -> list[Value | None]:
+        """What a derivation comes to for these operands: what it came to, if they are the same."""
+        number = len(self.instructions)
+        found = self._first.derived.get(number) if self._alike else None
+        if found is None or found[0] is not derivation or found[1] != operands:
+            return super().derive(derivation, operands)
+        self.instructions += self._first.instructions[number : found[3]]
+        return found[2]
 
     def _next(self, op: BoundOp, inputs: tuple[Value, ...]) -> Instruction | None:
         if not self._alike:

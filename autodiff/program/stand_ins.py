@@ -92,17 +92,21 @@ class Watch(Observer):
         """Name the value."""
         if type(value) is tuple:
             return  # its outputs have names
-        value._value.label = value._value.label or node.name
-        value._value.where = value._value.where or node.where
+        recorded = value._value
+        if not recorded.label:
+            recorded.label = node.name
+        if recorded.where is None:
+            recorded.where = node.where
 
     def backward(self, node: State, gradients: Sequence[Any], sums: Mapping[State, Any]) -> None:
         """Name the gradients."""
         for x, g in zip(node.inputs, gradients, strict=True):
             if g is None or type(g) is tuple:  # of an output, which has named its gradient
                 continue
-            if not g._value.label:
-                g._value.label = f"d {x.name}"
-                g._value.where = node.where
+            recorded = g._value
+            if not recorded.label:
+                recorded.label = f"d {x.name}"
+                recorded.where = node.where
 
     def assign(self, tensor: State, value: Any) -> Recorded:
         """What `tensor` holds from now on; its buffer is written at the end of each replay."""

@@ -21,7 +21,7 @@ from autodiff.program.code.listing import instruction_lines, listing
 from autodiff.program.passes import PASSES
 from autodiff.program.picture import program_dot
 from autodiff.program.recorded import Recorded
-from autodiff.program.recording import Recording, name_of
+from autodiff.program.recording import FAILURES, Recording, name_of
 from autodiff.program.structure import (
     Group,
     Leaf,
@@ -136,7 +136,7 @@ class CompiledStep:
                 flat = last.executor(*positional)
             except (TypeError, ValueError):
                 pass  # arguments that must be converted, or of another signature
-            except IndexError as error:
+            except FAILURES as error:
                 failure = error
             else:
                 clock.defer(last)

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.graph.lines import line_of_user
 from autodiff.graph.node import Node, Tensor, lift
 from autodiff.graph.observer import current_observer
 from autodiff.graph.order import ancestors
-from autodiff.graph.place import place_of_user
 from autodiff.op import OUTPUT_OF
 from autodiff.ops.batches import batch_rule
 from autodiff.ops.shape import broadcast_to
@@ -27,7 +27,7 @@ def placeholder(shape: tuple[int, ...], name: str | None = None) -> Tensor:
     """A tensor without numbers, that stands for one element; in a recording, one of its own."""
     observer = current_observer()
     made = Tensor.__new__(Tensor)
-    made.build(None, (), shape, (), None if observer is None else observer.home, *place_of_user())
+    made.build(None, (), shape, (), None if observer is None else observer.home, *line_of_user())
     made.needs_gradient = True
     if name:
         made.name = name

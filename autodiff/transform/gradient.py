@@ -198,12 +198,17 @@ def make_vjp(f: Function, argnum: int | Sequence[int] = 0) -> Function:
 # ---- how ------------------------------------------------------------------------------
 
 
-def transformed(transform: str, f: Function, made: Function) -> Function:
-    """`made`, with the name and the documentation of `f`, of which it is a transform."""
+def transformed(transform: str, f: Function, made: Function, *, same: bool = True) -> Function:
+    """`made`, with the name and the documentation of `f`, of which it is a transform.
+
+    same : whether it takes the arguments of f.
+    """
     try:
-        made = functools.wraps(f)(made)
+        made = functools.wraps(f, updated=())(made)
     except (AttributeError, TypeError):  # an object with names of another kind
         return made
+    if not same:
+        del made.__wrapped__
     name = name_of(f)
     made.__name__ = f"{transform}_of_{name}" if name.isidentifier() else transform
     made.__qualname__ = f"{transform}({name})"

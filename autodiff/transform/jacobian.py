@@ -8,13 +8,15 @@ pulled back to s with all rows of the identity in place of v.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from autodiff.graph.differentiate import depends_on_older, gradient_nodes
-from autodiff.graph.node import Node, lift
+from autodiff.graph.node import Hub, Node, lift
+from autodiff.graph.order import ancestors
 from autodiff.ops.shape import broadcast_to, reshape, transpose
 from autodiff.transform.argument import Call, fresh, name_of, numbered
 from autodiff.transform.batching import identity_batch
@@ -27,6 +29,8 @@ __all__ = ["hessian", "jacobian"]
 Function = Callable[..., Any]
 
 _MODES = ("auto", "forward", "reverse")
+_FEW = 16  # rows that are always computed together
+_MOST = 1 << 18  # numbers that a gradient may have for all rows of a block
 
 
 def jacobian(
@@ -141,10 +145,35 @@ def _jacobians(call: Call, y: Any, mode: str) -> list[Any]:
 
 
 def _by_rows(computer: Computer, leaves: Sequence[Node], y: Node) -> list[Any]:
-    found = _rows(computer, leaves, y, identity_batch(y.shape))
+    blocks = [_rows(computer, leaves, y, seeds) for seeds in _blocks(computer, y.shape, y)]
     return [
-        _reshaped(computer, rows, y.shape + x.shape) for rows, x in zip(found, leaves, strict=True)
+        _reshaped(computer, _stacked([rows[i] for rows in blocks]), y.shape + x.shape)
+        for i, x in enumerate(leaves)
     ]
+
+
+def _blocks(computer: Computer, shape: tuple[int, ...], root: Node) -> Iterator[Any]:
+    """All arrays of a shape that are 1 in one place, in blocks that the memory is not filled with.
+
+    What is not computed at once, and so lies in no memory yet, is not cut.
+    """
+    n = math.prod(shape)
+    size = n
+    if n > _FEW and computer.at_once:
+        widest = max(x.size for x in ancestors([root]) if not isinstance(x, Hub))
+        size = max(1, _MOST // max(widest, 1))
+    if size >= n:
+        yield identity_batch(shape)
+        return
+    for start in range(0, n, size):
+        count = min(size, n - start)
+        rows = np.zeros((count, n))
+        rows[np.arange(count), np.arange(start, start + count)] = 1.0
+        yield rows.reshape(count, *shape)
+
+
+def _stacked(blocks: Sequence[Any]) -> Any:
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
 
 def _rows(computer: Computer, leaves: Sequence[Node], y: Node, seeds: Any) -> list[Any]:
@@ -157,7 +186,8 @@ def _by_columns(computer: Computer, leaves: Sequence[Node], y: Node) -> list[Any
     seed = fresh(np.zeros(y.shape))
     found = []
     for x, g in gradient_nodes({y: seed}, leaves):
-        columns = _columns(computer, y, seed, g, identity_batch(x.shape))
+        blocks = _blocks(computer, x.shape, y)
+        columns = _stacked([_columns(computer, y, seed, g, vs) for vs in blocks])
         order = (*range(1, 1 + len(y.shape)), 0)
         turned = computer.run(transpose.op.bind(axes=order), [columns])
         found.append(_reshaped(computer, turned, y.shape + x.shape))

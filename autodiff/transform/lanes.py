@@ -33,12 +33,15 @@ class Computer:
     """Computes lanes by a back end: of arrays, or in a recording of recorded values.
 
     builds : whether it builds nodes, and computes nothing.
+    at_once : whether it computes arrays.
     """
 
     builds = False
 
     def __init__(self) -> None:
-        backend: Backend = executor(None, current_observer())
+        observer = current_observer()
+        backend: Backend = executor(None, observer)
+        self.at_once = not self.builds and (observer is None or observer.home is None)
         self.run: Any = backend.forward
         self.times = OPS["multiply"].bind()
         self._read: dict[Node, Any] = {}
@@ -61,9 +64,9 @@ class Computer:
         if known is None:
             if isinstance(node, Hub):
                 shapes: Any = node.shape
-                known = tuple([Lane(self, None, s, source=(node, i)) for i, s in enumerate(shapes)])
+                known = tuple([_read(self, s, node, i) for i, s in enumerate(shapes)])
             else:
-                known = Lane(self, None, node.shape, source=(node, None))
+                known = _read(self, node.shape, node, None)
             self._read[node] = known
         return known
 
@@ -104,8 +107,8 @@ class Computer:
 
     def _made(self, bound: BoundOp, inputs: Sequence[Any], value: Any, n_axes: int) -> Any:
         if type(value) is tuple:
-            return tuple([Lane(self, x, x.shape[n_axes:], n_axes > 0) for x in value])
-        made = Lane(self, value, value.shape[n_axes:], n_axes > 0)
+            return tuple([_of_batch(self, x) if n_axes else Lane(self, x, x.shape) for x in value])
+        made = _of_batch(self, value) if n_axes else Lane(self, value, value.shape)
         made.op, made.inputs = bound, inputs
         return made
 
@@ -136,7 +139,9 @@ class Computer:
         factors = [x.factor if c else x.base for x, c in zip(lanes, carries, strict=True)]
         factor = self.run(bound, [_ONE if x is None else x for x in factors])
         shape = bound.shape(*[x.shape for x in lanes])
-        return Lane(self, base, shape, True, factor)
+        made = Lane(self, base, shape)
+        made.carried, made.factor = True, factor
+        return made
 
 
 class NodeComputer(Computer):
@@ -161,7 +166,7 @@ def computer_of(nodes: bool) -> Computer:
 def carried(computer: Computer, batch: Any) -> Lane:
     """A batch as a lane."""
     value = lift(batch) if computer.builds else computer.constant(batch).base
-    return Lane(computer, value, value.shape[1:], True)
+    return _of_batch(computer, value)
 
 
 def _build(bound: BoundOp, inputs: Sequence[Any]) -> Any:
@@ -182,32 +187,20 @@ class Lane(Operators):
     op, inputs : what it was computed by, so that the same is found again.
     """
 
-    __slots__ = (
-        "_whole", "base", "carried", "computer", "factor", "inputs", "op", "shape", "source"
-    )  # fmt: skip
-
     __array_priority__ = 3000.0  # more than that of a node, which is the same for all elements
 
     needs_gradient = True
+    carried = False
+    factor: Any = None
+    source: Any = None
+    op: BoundOp | None = None
+    inputs: Sequence[Any] = ()
+    _whole: Lane | None = None
 
-    def __init__(
-        self,
-        computer: Computer,
-        base: Any,
-        shape: tuple[int, ...],
-        carried: bool = False,
-        factor: Any = None,
-        source: Any = None,
-    ) -> None:
+    def __init__(self, computer: Computer, base: Any, shape: tuple[int, ...]) -> None:
         self.computer = computer
         self.base = base
         self.shape = shape
-        self.carried = carried
-        self.factor = factor
-        self.source = source
-        self.op: BoundOp | None = None
-        self.inputs: Sequence[Any] = ()
-        self._whole: Lane | None = None
 
     def look_up(self) -> None:
         """Let the node that it was read from be computed."""
@@ -256,13 +249,30 @@ class Lane(Operators):
         return f"<lane {self.shape}, {'of a batch' if self.carried else 'the same for all'}>"
 
 
+def _of_batch(computer: Computer, value: Any) -> Lane:
+    made = Lane(computer, value, value.shape[1:])
+    made.carried = True
+    return made
+
+
+def _read(computer: Computer, shape: tuple[int, ...], node: Node, number: int | None) -> Lane:
+    made = Lane(computer, None, shape)
+    made.source = node, number
+    return made
+
+
 def _of_one(bound: BoundOp, x: Lane, shape: Any = None) -> Any:
     return x.computer.apply(bound, (x,))
 
 
 def _of_two(bound: BoundOp, x: Any, y: Any) -> Any:
-    lane = x if type(x) is Lane else y
-    return lane.computer.apply(bound, (x, y))
+    if type(x) is not Lane:
+        return y.computer.apply(bound, (x, y))
+    computer = x.computer
+    if type(y) is Lane and x.carried is y.carried is False and x.source is y.source is None:
+        value = computer.run(bound, (x.base, y.base))  # the usual case
+        return Lane(computer, value, value.shape)
+    return computer.apply(bound, (x, y))
 
 
 def _of_several(bound: BoundOp, inputs: Sequence[Any], shape: Any = None) -> Any:

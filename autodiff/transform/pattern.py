@@ -49,8 +49,8 @@ def signature(y: Node) -> Any:
             continue
         parts.append((node.op, *[places[x] for x in node.inputs]))
         if node.op.op.flow is not None:
-            held = [x for x, n in zip(node.inputs, node.needed, strict=True) if not n]
-            parts += [x.value.tobytes() for x in held if x.shape is not None and x.size]
+            numbers = [x for i, x in enumerate(node.inputs) if node.op.op.rule(i) is None]
+            parts += [x.value.tobytes() for x in numbers]
     return tuple(parts)
 
 

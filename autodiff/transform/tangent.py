@@ -105,7 +105,7 @@ def hvp(f: Function, argnums: int | Sequence[int] = 0) -> Function:
         directions = call.like_leaves(arguments[-1], "the vector")
         return call.shaped(_times_hessian(call, gradient_in(call, f, named), directions))
 
-    return transformed("hvp", f, product)
+    return transformed("hvp", f, product, same=False)
 
 
 def make_hvp(f: Function, argnum: int | Sequence[int] = 0) -> Function:

@@ -51,6 +51,7 @@ FORMS: list[Call] = [
     Call(lambda f, x: f(x), (V,)),
     Call(lambda f, x: f(x), (LARGE,)),
     Call(lambda f, x: f(x), (SPD,)),
+    Call(lambda f, x: f(x), (-V,)),
     Call(lambda f, x, y: f(x, y), (V, W)),
     Call(lambda f, x, y: f(x, y), (M, N)),
     Call(lambda f, x, y: f(x, y), (SPD, V)),

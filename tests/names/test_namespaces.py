@@ -289,3 +289,12 @@ def test_brackets_join(call: Callable[..., Any]) -> None:
     assert len(anp.r_) == 0
     with pytest.raises(ShapeError, match="directives"):
         anp.r_["1,2", Tensor(x)]
+
+
+def test_parts_may_come_from_a_generator() -> None:
+    x, s = Tensor([1.0, -2.0]), Tensor(3.0)
+    named = {"a": x, "b": 2.0 * x}
+    assert anp.stack(x * k for k in (1.0, 2.0)).shape == (2, 2)
+    assert anp.concatenate(named.values()).shape == (4,)
+    assert anp.hstack(map(anp.atleast_1d, (x, s))).shape == (3,)
+    assert anp.stack(np.ones(2) for _ in range(3)).shape == (3, 2)

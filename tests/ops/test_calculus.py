@@ -98,6 +98,15 @@ def test_a_compiled_step_interpolates_what_it_is_given() -> None:
         np.testing.assert_allclose(step(x), np.interp(x, XP, FP), rtol=1e-15, atol=1e-15)
 
 
+def test_periodic_interpolation() -> None:
+    places = np.array([190.0, -190.0, 350.0, -350.0])  # in no order
+    at = np.array([-180.0, -170.0, -185.0, 185.0, -10.0, -5.0, 3.0, 365.0, 800.0])
+    check("numpy.interp", lambda f, x, fp: f(x, places, fp, period=360.0), [at, FP])
+    for period, message in ((0.0, "must not be 0"), (Tensor(360.0), "must be numbers")):
+        with pytest.raises(ShapeError, match=message):
+            np.interp(Tensor(at), places, FP, period=period)
+
+
 def test_interpolations_that_are_refused() -> None:
     x = Tensor(BETWEEN)
     for xp, fp in ((XP, FP[:3]), (XP[:0], FP[:0]), (XP[None], FP[None])):

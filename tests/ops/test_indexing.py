@@ -69,7 +69,7 @@ INDICES = [
     True, False, np.True_, (True, [0, 1]), (False, slice(None)), (slice(None), True), (0, True),
     ([0, 1], True, [2, 0]), (None, True, 1), (np.array(1), [0, 2]), (np.int8(1), [0, 2]),
     (slice(None, None, -1), [2, 0], slice(None, None, 2)), ([1, 0], [[0], [2]], [[1, 3]], [4, 0]),
-    (slice(0, 0), [0, 1]), ([0, 1], slice(0, 0)),
+    (slice(0, 0), [0, 1]), ([0, 1], slice(0, 0)), (slice(None), (0, 2)), ((0, 1), (2, 0)),
 ]  # fmt: skip
 
 

@@ -105,6 +105,35 @@ FUNCTIONS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     ),
 }  # fmt: skip
 
+D = np.linspace(3.0, 4.0, 4)
+
+
+def banded(a: Any) -> Any:
+    """Three diagonals from elements of a matrix, the main one the largest."""
+    return anp.stack([0.2 * a[0], D + 0.1 * a[1], 0.1 * a[2]])
+
+
+def upper(a: Any) -> Any:
+    return banded(a)[:2]
+
+
+def lower(a: Any) -> Any:
+    return banded(a)[1:]
+
+
+BANDED: dict[str, Callable[[Any], Any]] = {
+    "solve_banded": lambda a: (asl.solve_banded((1, 1), banded(a), a) * W).sum(),
+    "solve_banded vector": lambda a: (asl.solve_banded((2, 0), banded(a)[::-1], a[3]) * D).sum(),
+    "solveh_banded": lambda a: (asl.solveh_banded(upper(a), a) * W).sum(),
+    "solveh_banded lower": lambda a: (asl.solveh_banded(lower(a), a[0], lower=True) * D).sum(),
+    "cholesky_banded": lambda a: (asl.cholesky_banded(upper(a))[:, 1:] * W[:2, 1:]).sum(),
+    "cholesky_banded lower": lambda a: anp.log(asl.cholesky_banded(lower(a), lower=True)[0]).sum(),
+    "cho_solve_banded": lambda a: (
+        asl.cho_solve_banded((asl.cholesky_banded(upper(a)), False), a) * W
+    ).sum(),
+}
+FUNCTIONS |= {name: ("any", f) for name, f in BANDED.items()}
+
 
 def _of_svd(found: Any) -> Any:
     u, s, vh = found
@@ -179,6 +208,7 @@ def test_stacks_are_matrices_one_by_one(name: str, shape: Any, rng: np.random.Ge
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 16, 17, 31, 48, 65, 130])
+@pytest.mark.usefixtures("backend")
 def test_all_sizes_in_programs(n: int, rng: np.random.Generator) -> None:
     a, m, b = definite(rng, n, n), rng.normal(size=(n, n)), rng.normal(size=(n, 5))
     lower = np.linalg.cholesky(a)
@@ -206,7 +236,8 @@ def test_all_sizes_in_programs(n: int, rng: np.random.Generator) -> None:
         np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-10 * scale)
 
 
-@pytest.mark.parametrize("n", [3, 16, 20, 40, 70])
+@pytest.mark.parametrize("n", [3, 8, 9, 16, 20, 32, 33, 40, 70])
+@pytest.mark.usefixtures("backend")
 def test_the_gradient_of_a_factor_in_programs(n: int, rng: np.random.Generator) -> None:
     a, g = definite(rng, n, n), rng.normal(size=(n, n))
     f = autodiff.grad(lambda a: (la.cholesky(a) * g).sum())
@@ -244,3 +275,29 @@ def test_a_matrix_is_factored_once() -> None:
     names = [i.name for i in step.recording(a).code.instructions]
     assert names.count("lu") == 1
     assert "copy" not in names
+
+
+def test_bands_are_matrices(rng: np.random.Generator) -> None:
+    n = 6
+    ab = rng.normal(size=(4, n))
+    full = sum(np.diag(ab[r, max(0, 1 - r) : n + min(0, 1 - r)], 1 - r) for r in range(4))
+    b = rng.normal(size=(n, 2))
+    step = autodiff.compile(lambda ab, b: asl.solve_banded((2, 1), ab, b))
+    for found in (asl.solve_banded((2, 1), Tensor(ab), b).value, step(ab, b)):
+        np.testing.assert_allclose(found, np.linalg.solve(full, b), rtol=1e-9)
+    ab[0] = 9.0
+    for is_lower in (True, False):
+        sides = ab if is_lower else ab[::-1]
+        for x in (
+            asl.cholesky_banded(Tensor(sides), lower=is_lower).value,
+            autodiff.compile(lambda x, s=is_lower: asl.cholesky_banded(x, lower=s))(sides),
+        ):
+            wanted = sl.cholesky_banded(sides, lower=is_lower)
+            for r in range(4):
+                inside = slice(0, n - r) if is_lower else slice(3 - r, n)
+                np.testing.assert_allclose(x[r, inside], wanted[r, inside], rtol=1e-12)
+        np.testing.assert_allclose(
+            asl.solveh_banded(Tensor(sides), b, lower=is_lower).value,
+            sl.solveh_banded(sides, b, lower=is_lower),
+            rtol=1e-10,
+        )

@@ -306,7 +306,7 @@ def test_a_function_that_is_not_there_is_refused(number: int) -> None:
     made = CallBack("_own_call", number, (given,), (given._replace(place=Operand(0, 0)),))
     words = to_words(Code(8, [(3,)], [np.zeros(1)], [made], [""], []))
     with pytest.raises(core.LoadError, match="no function of this number"):
-        core.Program(words, [np.zeros(1)], [list])
+        core.Executor(words, [np.zeros(1)], [list])
 
 
 def test_the_loader_checks_shapes_and_overlaps() -> None:
@@ -315,7 +315,7 @@ def test_the_loader_checks_shapes_and_overlaps() -> None:
     def load(inputs: Any, z: Operand, shape: Any, n: int = 1) -> Any:
         made = CallBack("_own_call", 0, inputs, tuple(Given(z, shape) for _ in range(n)))
         words = to_words(Code(8, [(3,)], [np.zeros(1)], [made], [""], []))
-        return core.Program(words, [np.zeros(1)], [list])
+        return core.Executor(words, [np.zeros(1)], [list])
 
     x = Given(Operand(1, 0), (3,))
     load((x,), Operand(0, 0), (8,))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from programs import elementwise, program_of
 
+from autodiff.errors import InstructionError
 from autodiff.op import OPS
 from autodiff.program.code.kinds.cumulative import Cumulative
 from autodiff.program.code.kinds.reduce import Reduce
@@ -126,20 +127,20 @@ def test_rows_by_number(n_rows, size, n, rng):
 def test_a_bad_row_number_stops_the_program(bad, rng):
     program = take_program(4, 3, 2)
     x, y = np.ones((4, 3)), np.ones((2, 3))
-    with pytest.raises(core.InstructionError, match="instruction 1: ") as info:
+    with pytest.raises(InstructionError, match="instruction 1: ") as info:
         program.run(x, np.array([1.0, bad]), y)
     assert (info.value.instruction, info.value.step) == (1, None)
     np.testing.assert_equal(info.value.numbers, (bad, 4.0))
     program.run(x, np.array([1.0, 2.0]), y)
     rows = np.array([[0.0, 1.0], [1.0, bad], [0.0, 0.0]])
-    with pytest.raises(core.InstructionError, match="instruction 1, step 1") as info:
+    with pytest.raises(InstructionError, match="instruction 1, step 1") as info:
         program.scan(3, np.stack([x] * 3), rows, np.stack([y] * 3))
     assert info.value.step == 1
-    with pytest.raises(core.InstructionError):
+    with pytest.raises(InstructionError):
         program.profile(1, x, rows[1], y)
 
 
 def test_a_bad_row_number_in_scatter_rows(rng):
     program = program_of(8, [(1, 2), (1,)], [], [ScatterRows(4, 2, 1, (1, 0), (2, 0), (0, 0))], [])
-    with pytest.raises(core.InstructionError, match=r"instruction 0: .*7\.0, 4\.0"):
+    with pytest.raises(InstructionError, match=r"instruction 0: .*7\.0, 4\.0"):
         program.run(np.ones((1, 2)), np.array([7.0]))

@@ -15,7 +15,7 @@ from own_rules import both, called, nothing_stays  # noqa: F401
 
 import autodiff
 from autodiff import Tensor
-from autodiff.errors import DTypeError, GradientError, ShapeError
+from autodiff.errors import DTypeError, GradientError, InstructionError, ShapeError
 from autodiff.graph.clock import settle
 from autodiff.program.code.flat import Code
 from autodiff.program.code.kind import Operand
@@ -196,8 +196,8 @@ def test_what_a_function_of_the_loader_gives_is_checked() -> None:
     words = to_words(Code(8, [], [np.zeros(1)], [made], [""], []))
     for wrong in (None, 1.0, np.zeros(3), [], [np.zeros(3)] * 2, [1.0], [np.zeros(2)],
                   [np.zeros((3, 1))], [np.zeros(3, np.float32)], [np.zeros(6)[::2]]):  # fmt: skip
-        program = core.Program(words, [np.zeros(1)], [lambda _, wrong=wrong: wrong])
-        with pytest.raises(core.InstructionError) as caught:
+        program = core.Executor(words, [np.zeros(1)], [lambda _, wrong=wrong: wrong])
+        with pytest.raises(InstructionError) as caught:
             program.run()
         assert isinstance(caught.value.__cause__, TypeError)
 

@@ -17,10 +17,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from autodiff.errors import InstructionError
 from autodiff.program.code.flat import Code
 from autodiff.program.code.kind import KINDS, Kind, Operand
+from autodiff.program.code.kinds.band_product import BandProduct
+from autodiff.program.code.kinds.band_times import BandTimes
 from autodiff.program.code.kinds.call_back import CallBack, Given
+from autodiff.program.code.kinds.cho_solve_banded import ChoSolveBanded
 from autodiff.program.code.kinds.cholesky import Cholesky
+from autodiff.program.code.kinds.cholesky_banded import CholeskyBanded
+from autodiff.program.code.kinds.cholesky_banded_gradient import CholeskyBandedGradient
 from autodiff.program.code.kinds.cholesky_gradient import CholeskyGradient
 from autodiff.program.code.kinds.copy import Copy
 from autodiff.program.code.kinds.cumulative import Cumulative
@@ -40,6 +46,7 @@ from autodiff.program.code.kinds.reduce import Reduce
 from autodiff.program.code.kinds.rows import Rows, RowsGradient
 from autodiff.program.code.kinds.scatter_rows import ScatterRows
 from autodiff.program.code.kinds.search import Search
+from autodiff.program.code.kinds.solve_banded import SolveBanded
 from autodiff.program.code.kinds.solve_sylvester import SolveSylvester
 from autodiff.program.code.kinds.solve_triangular import SolveTriangular
 from autodiff.program.code.kinds.sqrtm import Sqrtm
@@ -136,6 +143,12 @@ OTHERS += [
     Qr(1, 4, 3, at(ARGUMENT), at(ARENA, 210), at(ARENA, 230)),
     Expm(1, 3, at(ARGUMENT), at(ARENA, 240)),
     Sqrtm(2, 2, at(BUFFER), at(ARENA, 250)),
+    BandProduct(1, 3, 2, 1, 1, at(ARGUMENT), at(BUFFER), at(ARENA, 270)),
+    BandTimes(1, 3, 2, 1, 1, True, at(ARGUMENT), at(BUFFER), at(ARENA, 280)),
+    SolveBanded(2, 2, 1, 1, 1, False, at(ARGUMENT), at(BUFFER), at(ARENA, 290)),
+    CholeskyBanded(1, 3, 2, at(ARGUMENT), at(ARENA, 300)),
+    CholeskyBandedGradient(2, 3, 1, at(ARGUMENT), at(BUFFER), at(ARENA, 310)),
+    ChoSolveBanded(1, 3, 2, 1, at(ARGUMENT), at(BUFFER), at(ARENA, 330)),
     SolveSylvester(1, 3, 2, at(ARGUMENT), at(BUFFER), at(FIXED), at(ARENA, 260)),
 ]
 
@@ -297,7 +310,7 @@ def attempt(words: np.ndarray) -> bool:
     """Whether it was accepted; it is then run, unless it is too large."""
     refused: Any = None
     try:
-        loaded = core.Program(words, buffers(), FUNCTIONS)
+        loaded = core.Executor(words, buffers(), FUNCTIONS)
     except core.LoadError as error:
         refused = error
     except MemoryError:
@@ -310,7 +323,7 @@ def attempt(words: np.ndarray) -> bool:
     arguments = check_accepted(words)
     sizes = [*map(math.prod, arguments), loaded.arena_size]
     if max(sizes) <= MOST_RUN and all(len(shape) < 32 for shape in arguments):
-        with contextlib.suppress(core.InstructionError):
+        with contextlib.suppress(InstructionError):
             loaded.run(*[np.ones(shape) for shape in arguments])
     return True
 

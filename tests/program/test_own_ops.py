@@ -145,3 +145,28 @@ def test_a_result_of_another_shape_than_said_is_refused() -> None:
 
     with pytest.raises(ShapeError, match=r"own_shrinking: the rule gives \(2,\).*says \(3,\)"):
         autodiff.compile(lambda x: own_shrinking(x))(np.ones(3))
+
+
+def test_a_backward_rule_that_does_not_do_the_same_twice_is_refused() -> None:
+    calls = []
+
+    def rule(g: Any, z: Any, x: Any) -> Any:
+        calls.append(1)
+        return g * float(len(calls))
+
+    @declare(backward=rule, examples=EXAMPLES)
+    def own_counting(x: Any) -> Any:
+        """z = x."""
+        return x + 0.0
+
+    w = Tensor([1.0, 2.0])
+
+    def step(x: Any) -> Any:
+        loss = (own_counting(w) * x).sum()
+        autodiff.backward(loss)
+        return w.gradient
+
+    with pytest.raises(RecordingError, match=r"test_own_ops\.py:\d+.*the constant 1 first"):
+        autodiff.compile(step)([1.0, 1.0])
+    calls.clear()
+    np.testing.assert_array_equal(autodiff.compile(step, check=False)([1.0, 1.0]), [1.0, 1.0])

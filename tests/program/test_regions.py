@@ -11,10 +11,10 @@ from mutants import mutants
 from own_tables import own_kinds  # noqa: F401
 
 from autodiff.array import aligned_copy
-from autodiff.errors import ShapeError, VerificationError
+from autodiff.errors import InstructionError, ShapeError, VerificationError
 from autodiff.op import OPS, Op
 from autodiff.program.code.emulate import Emulator
-from autodiff.program.code.flat import Code, FailedCall, Region, region_code
+from autodiff.program.code.flat import Code, Region, region_code
 from autodiff.program.code.kind import Kind, Operand, instruction_kind
 from autodiff.program.code.listing import instruction_lines
 from autodiff.program.code.lower import lower
@@ -215,7 +215,7 @@ def test_a_rule_called_back_within_a_region() -> None:
         z, w = expected(X, before)
         np.testing.assert_allclose(Emulator(code).run(X)[0], z, rtol=1e-13)
         np.testing.assert_allclose(tensor, w, rtol=1e-13)
-        with pytest.raises(FailedCall):
+        with pytest.raises(InstructionError):
             Emulator(code).run(X)
         np.testing.assert_allclose(tensor, w, rtol=1e-13)
     finally:

@@ -343,11 +343,11 @@ def test_programs_that_are_not_well_formed() -> None:
     good, _ = program()
     verify_program(good)
     wrong, made = program()
-    made.outputs = made.outputs[::-1]
+    made._outputs = made.outputs[::-1]
     with pytest.raises(VerificationError, match="not its output"):
         verify_program(wrong)
     wrong, made = program()
-    made.outputs = made.outputs[:1]
+    made._outputs = made.outputs[:1]
     with pytest.raises(VerificationError, match="not so many outputs"):
         verify_program(wrong)
     wrong, made = program()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import sys
 import threading
 from typing import Any
 
@@ -449,6 +450,8 @@ def test_names_and_documentation() -> None:
         made = getattr(autodiff, name)(loss)
         assert made.__name__ == f"{name}_of_loss"
         assert made.__doc__ == "What is lost."
+    assert not hasattr(autodiff.grad(autodiff.sin), "op")
+    assert autodiff.compile(autodiff.hvp(loss), static=())(X, X).shape == (3,)
     assert autodiff.grad(np.sin)(0.0) == 1.0  # what has no signature to copy
 
 
@@ -466,3 +469,30 @@ def test_in_threads() -> None:
     for i, (second, first) in found.items():
         np.testing.assert_allclose(second, np.diag(6.0 * X * i))
         np.testing.assert_allclose(first, 3.0 * (X * i) ** 2 - 2.0)
+
+
+def test_a_transform_costs_no_more_than_a_graph_by_hand() -> None:
+    def by_hand(x: Any) -> Any:
+        leaf = Tensor(x)
+        y = polynomial(leaf)
+        y.backward()
+        return y.value, leaf.gradient
+
+    def calls(work: Any) -> int:
+        number = 0
+
+        def count(frame: Any, event: str, argument: Any) -> None:
+            nonlocal number
+            number += event in ("call", "c_call")
+
+        work(X)
+        before = sys.getprofile()
+        sys.setprofile(count)
+        try:
+            work(X)
+        finally:
+            sys.setprofile(before)
+        return number
+
+    assert calls(autodiff.value_and_grad(polynomial)) <= calls(by_hand)
+    assert calls(autodiff.grad(polynomial)) <= calls(by_hand)

@@ -20,6 +20,11 @@ from autodiff.transform import lanes
 X = np.array([0.5, -1.25, 2.0])
 
 
+def joined(z: Any) -> Any:
+    """What an op gives; of several outputs all elements along one axis."""
+    return autodiff.concat([part.reshape(-1) for part in z], 0) if type(z) is tuple else z
+
+
 def row_by_row(y: Any, x: Tensor) -> np.ndarray:
     """The Jacobian by a backward pass a row."""
     rows = []
@@ -46,15 +51,13 @@ def in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("in_one_pass")
 @pytest.mark.parametrize(("op", "example"), EXAMPLES)
 def test_the_jacobian_of_every_op(op: Op, example: Example, rng: np.random.Generator) -> None:
-    if op.several:
-        pytest.skip("has several outputs: tested below")
     inputs = example.draw(rng)
     for i, x in enumerate(inputs):
         if op.rule(i) is None:
             continue
 
         def f(x: Any, i: int = i) -> Any:
-            return apply(op, [*inputs[:i], x, *inputs[i + 1 :]], example.attributes)
+            return joined(apply(op, [*inputs[:i], x, *inputs[i + 1 :]], example.attributes))
 
         leaf = Tensor(x)
         expected = row_by_row(f(leaf), leaf)
@@ -68,19 +71,17 @@ def test_the_jacobian_of_every_op(op: Op, example: Example, rng: np.random.Gener
 @pytest.mark.usefixtures("in_one_pass")
 @pytest.mark.parametrize(("op", "example"), EXAMPLES)
 def test_the_hessian_of_every_op(op: Op, example: Example, rng: np.random.Generator) -> None:
-    if op.several or op not in OF_THE_LIBRARY:
-        pytest.skip("has several outputs, or no second derivative")
+    if op not in OF_THE_LIBRARY:
+        pytest.skip("may have no second derivative")
     inputs = example.draw(rng)
     for i, x in enumerate(inputs):
         if op.rule(i) is None:
             continue
-        shape = op.shape(*[x.shape for x in inputs], **example.attributes)
-        weights = rng.normal(size=shape)
+        weights = rng.normal(size=joined(apply(op, inputs, example.attributes)).shape)
 
         def f(x: Any, i: int = i, weights: Any = weights) -> Any:
-            return (
-                weights * apply(op, [*inputs[:i], x, *inputs[i + 1 :]], example.attributes)
-            ).sum()
+            operands = [*inputs[:i], x, *inputs[i + 1 :]]
+            return (weights * joined(apply(op, operands, example.attributes))).sum()
 
         leaf = Tensor(x)
         gradient = autodiff.gradients(f(leaf), leaf)
@@ -203,6 +204,19 @@ def test_against_hips_autograd(rng: np.random.Generator) -> None:
 
     for ours, hips in [(autodiff.hessian, theirs.hessian), (autodiff.grad, theirs.grad)]:
         np.testing.assert_allclose(ours(f(np))(x), hips(f(anp))(x), rtol=1e-12)
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_large_ones_come_in_blocks(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["autodiff.transform.jacobian"], "_MOST", 300)
+    x = np.linspace(0.5, 1.5, 40)
+    found = autodiff.jacobian(lambda x: autodiff.sin(x) * x[0], mode=mode)(x)
+    expected = np.diag(np.cos(x) * x[0])
+    expected[:, 0] += np.sin(x)
+    np.testing.assert_allclose(found, expected, rtol=1e-14)
+    square = autodiff.jacobian(lambda x: x.reshape(8, 5) @ np.ones((5, 5)), mode=mode)(x)
+    assert square.shape == (8, 5, 40)
+    np.testing.assert_allclose(square.reshape(40, 40), np.kron(np.eye(8), np.ones((5, 5))))
 
 
 # ---- what the rows share --------------------------------------------------------------

@@ -22,21 +22,37 @@ _NAMES = (
     "nonzero", "not_equal", "ones_like", "result_type", "rint", "round", "searchsorted", "shape",
     "sign", "size", "trunc", "zeros_like",
 )  # fmt: skip
+_INTEGERS = ("int8", "int16", "int32", "int64")
 
 
 def raw_functions() -> dict[str, Callable[..., Any]]:
     """Those of them that this NumPy has, and ``where``, whose arguments may be given by name."""
-    return {"where": where, **{name: _raw(name) for name in _NAMES if hasattr(np, name)}}
+    raw = {name: _raw(name) for name in _NAMES if hasattr(np, name)}
+    integers = {name: _of_integers(getattr(np, name)) for name in _INTEGERS}
+    return {"where": where, **raw, **integers}
 
 
 def where(condition: Any, x: Any = None, y: Any = None) -> Any:
     """numpy.where; of a condition alone, where it is true."""
     if x is None and y is None:
         return np.where(getval(condition))
-    found = autodiff.numpy.where(condition, x, y)
-    if np.ndim(found) == 0 and not isbox(found) and not isinstance(x, np.ndarray):
-        return x if condition else y
-    return found
+    if not isinstance(condition, np.ndarray) and _are_pythons(x, y) and not isbox(condition):
+        return np.where(condition, x, y).tolist()
+    return autodiff.numpy.where(condition, x, y)
+
+
+def _are_pythons(*values: Any) -> bool:
+    """Whether these are Python's own numbers and lists of such, which stay what they are."""
+    return all(isinstance(x, (int, float, list, tuple)) and not isbox(x) for x in values)
+
+
+def _of_integers(kind: type) -> Any:
+    """NumPy's type of integers, which also takes nodes: their numbers are cut off."""
+
+    def new(cls: type, x: Any = 0) -> Any:
+        return kind(getval(x))
+
+    return type(kind.__name__, (kind,), {"__new__": new, "__doc__": kind.__doc__})
 
 
 def make_diagonal(D: Any, offset: int = 0, axis1: int = -1, axis2: int = -2) -> Any:

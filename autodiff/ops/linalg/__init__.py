@@ -8,12 +8,14 @@ matrices : shapes, stacks, triangles
 triangular, cholesky, lu : systems
 eigen, singular, orthogonal : spectra, orthogonal factors
 functions : expm, sqrtm, the equations of Sylvester and Lyapunov
+bands : matrices with few diagonals
 norms, least, products : what is said with these
 """
 
 from __future__ import annotations
 
 from autodiff.ops.linalg import (
+    bands,
     cholesky,
     eigen,
     functions,
@@ -27,6 +29,7 @@ from autodiff.ops.linalg import (
 )
 
 __all__ = [
+    "bands",
     "cholesky",
     "eigen",
     "functions",

@@ -32,7 +32,14 @@ from autodiff.ops.linalg.matrices import (
 )
 from autodiff.ops.linalg.triangular import solve_lower, solve_triangular
 
-__all__ = ["cho_factor", "cho_solve", "cholesky", "not_definite"]
+__all__ = [
+    "cho_factor",
+    "cho_solve",
+    "cholesky",
+    "gradient_of_factor",
+    "not_definite",
+    "second_gradients",
+]
 
 _DEFINITE = [(3, 3), (2, 3, 3), (1, 1), (5, 5)]
 _NOTHING = [(0, 0), (0, 3, 3), (2, 0, 0)]
@@ -92,6 +99,18 @@ def _cholesky_gradient(g: Any, l: Any) -> Any:  # noqa: E741
     half = _solve(l, np.swapaxes(x, -1, -2), turned=True)
     z = _solve(l, np.swapaxes(half, -1, -2), turned=True)
     return 0.5 * (z + np.swapaxes(z, -1, -2))
+
+
+def gradient_of_factor(g: Any, l: Any) -> Any:  # noqa: E741
+    """The symmetric gradient of A = L L', from that of L; of arrays."""
+    return _cholesky_gradient.op.forward(g, l)
+
+
+second_gradients = (
+    lambda h, g, factor: _gradient_gg(h, None, g, factor),
+    lambda h, g, factor: _gradient_gl(h, _cholesky_gradient.normal(g, factor), g, factor),
+)
+"""Of that gradient, by g and by L, from a gradient h of its own."""
 
 
 # ---- the factor -----------------------------------------------------------------------------

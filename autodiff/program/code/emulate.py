@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from autodiff.array import Array, is_float64
-from autodiff.program.code.flat import Code, FailedCall
+from autodiff.errors import InstructionError
+from autodiff.program.code.flat import Code
 from autodiff.program.code.numbers import Spaces, window
 
 __all__ = ["Emulator"]
@@ -45,7 +46,7 @@ class Emulator:
             for i in range(n_steps):
                 arguments = (*(a[i] for a in stacked[:n_stacked]), *stacked[n_stacked:])
                 steps.append(self.run(*arguments))
-        except FailedCall as error:
+        except InstructionError as error:
             error.step = len(steps)
             raise
         finally:
@@ -71,7 +72,7 @@ class Emulator:
             for number, instruction in enumerate(self.code.instructions):
                 try:
                     instruction.emulate(spaces)
-                except FailedCall as error:
+                except InstructionError as error:
                     error.instruction = number
                     raise
         results = [np.array(window(spaces, place, shape)) for place, shape in self.code.results]

@@ -12,7 +12,6 @@ from autodiff.program.ir import Instruction
 
 __all__ = [
     "Code",
-    "FailedCall",
     "FlatInstruction",
     "Meaning",
     "Operand",
@@ -54,17 +53,6 @@ class Meaning:
     sources: Sequence[Instruction | None]
     start: int = 0
     regions: Sequence[Code] = ()
-
-
-class FailedCall(IndexError):
-    """A function that the code has called has raised what caused this: in the emulator.
-
-    (In C it is ``_core.InstructionError``.)
-    """
-
-    instruction: int
-    step: int | None = None
-    numbers: tuple[float, ...] = ()
 
 
 class FlatInstruction(Protocol):

@@ -61,7 +61,7 @@ def load(code: Code, tensors: Sequence[Tensor] = (), *, beside: Executor | None 
         from autodiff import _core
     except ImportError:
         return Emulator(code)
-    if isinstance(beside, _core.Program):
+    if isinstance(beside, _core.Executor):
         first: Any = beside.lock
     else:
         first = next((t.lock for t in tensors if t.lock is not None), None) or _core.Lock()
@@ -81,4 +81,4 @@ def program_of(code: Code, lock: Any = None) -> Executor:
     """The executor in C of `code`, with this lock or one of its own."""
     from autodiff import _core
 
-    return _core.Program(to_words(code), code.buffers, code.functions, lock)
+    return _core.Executor(to_words(code), code.buffers, code.functions, lock)

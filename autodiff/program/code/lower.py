@@ -13,7 +13,7 @@ from autodiff.errors import RecordingError
 from autodiff.program.code.flat import Code
 from autodiff.program.code.kinds import kind_of
 from autodiff.program.code.lowering import Lowering
-from autodiff.program.ir import Program, Value
+from autodiff.program.ir import Program, Value, forget
 from autodiff.program.opaque import Function
 from autodiff.program.plan.arena import plan
 from autodiff.program.plan.layout import Layout
@@ -53,7 +53,9 @@ def lower(
     def lower_region(region: Program, functions: list[Function]) -> Code:
         return lower(region, fuse=fuse, in_place=in_place, reuse=reuse, functions=functions)
 
-    return _flatten(placement, stages, reuse, lower_region, functions)
+    code = _flatten(placement, stages, reuse, lower_region, functions)
+    forget(placement.program.instructions)
+    return code
 
 
 def _flatten(

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from autodiff.array import Array, Shape
-from autodiff.errors import MatrixError
-from autodiff.program.code.flat import FailedCall, Meaning, Operand, Places
+from autodiff.errors import InstructionError, MatrixError
+from autodiff.program.code.flat import Meaning, Operand, Places
 from autodiff.program.code.kind import Kind
 from autodiff.program.code.lowering import Lowering
 from autodiff.program.code.machine import Machine
@@ -91,9 +91,8 @@ class OfStack(Kind):
         try:
             value = op.forward(*windows[:n], **self.attributes())
         except MatrixError as error:
-            fault = FailedCall()
-            fault.numbers = tuple(map(float, error.place))
-            raise fault from None
+            # Whoever runs it knows its number.
+            raise InstructionError(-1, tuple(map(float, error.place))) from None
         for z, found in zip(windows[n:], value if op.several else (value,), strict=True):
             z[...] = found
 

@@ -8,9 +8,9 @@ be switched off in the same way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
-from autodiff.program.ir import Instruction, Program
+from autodiff.program.ir import Program, forget
 from autodiff.program.passes.accumulate import accumulate
 from autodiff.program.passes.assemble import assemble
 from autodiff.program.passes.carry import Carried, carry
@@ -44,29 +44,23 @@ PASSES: tuple[str, ...] = (
 """Names of all that can be switched off."""
 
 
-def improve(program: Program, without: Collection[str] = ()) -> Iterator[tuple[str, Program]]:
+def improve(
+    program: Program, without: Collection[str] = (), *, own: bool = False
+) -> Iterator[tuple[str, Program]]:
     """The program after each pass, with the pass's name; the last one can be lowered.
 
     Passes change what they are given: look at one before the next. `program` stays as it is.
+
+    own : `program` may be changed, too, and is of no use afterwards.
     """
-    program = program.copy()
+    if not own:
+        program = program.copy()
     begun = program.instructions
     for change in _ORDER:
         if change.__name__ not in without:
             program = change(program)
             yield change.__name__, program
     program = legalise(program)
-    _forget(begun, program)
-    yield "legalise", program
-
-
-def _forget(instructions: Iterable[Instruction], program: Program) -> None:
-    """Let go of the instructions that are not in the program, so that no collection must find them.
-
-    (An instruction and its values know each other.)
-    """
     kept = set(program.instructions)
-    for instruction in instructions:
-        if instruction not in kept:
-            for value in instruction.outputs:
-                value.producer = None
+    forget(instruction for instruction in begun if instruction not in kept)
+    yield "legalise", program

@@ -25,7 +25,7 @@ def accumulate(program: Program) -> Program:
         return len(readers.get(value, ())) == 1 and value not in outputs
 
     def instead(instruction: Instruction) -> Instruction | None:
-        root = instruction.outputs[0]
+        root = instruction.first
         if root.op not in ("add", "subtract"):
             return None
         first, second = root.inputs

@@ -69,11 +69,16 @@ class _Play:
         phases: Sequence[int],
     ) -> None:
         self.instructions = _needed(program, reads)
-        number = {z: n for n, i in enumerate(self.instructions) for z in i.outputs}
+        number: dict[Value, int] = {}
+        for n, instruction in enumerate(self.instructions):
+            if instruction.plain:
+                number[instruction.output] = n
+            else:
+                number.update(dict.fromkeys(instruction.outputs, n))
         self.readers: list[list[int]] = [[] for _ in self.instructions]
         self.waiting = [0] * len(self.instructions)
         for n, instruction in enumerate(self.instructions):
-            for x in reads.get(instruction.outputs[0]) or instruction.inputs:
+            for x in reads.get(instruction.first) or instruction.inputs:
                 if x in number:
                     self.readers[number[x]].append(n)
                     self.waiting[n] += 1
@@ -125,7 +130,7 @@ class _Play:
             else:  # whoever is ready, if the group is not done by now
                 members = self._taken(heapq.heappop(self.partial)[2])
             self._go_on(self._done(members, last) if members else [], last)
-        return [[self.instructions[n].outputs[0] for n in members] for members in self.done]
+        return [[self.instructions[n].first for n in members] for members in self.done]
 
     def _go_on(self, ready: list[int], last: int) -> None:
         """Do what is ready, and what that makes ready, of the instructions up to the last one."""
@@ -169,9 +174,9 @@ def _needed(program: Program, reads: Reads) -> list[Instruction]:
     needed = set(program.outputs)
     instructions = []
     for instruction in reversed(program.instructions):
-        outputs = instruction.outputs
-        if outputs[0] in needed if instruction.plain else not needed.isdisjoint(outputs):
-            needed.update(reads.get(outputs[0]) or instruction.inputs)
+        first = instruction.first
+        if first in needed if instruction.plain else not needed.isdisjoint(instruction.outputs):
+            needed.update(reads.get(first) or instruction.inputs)
             instructions.append(instruction)
     return instructions[::-1]
 

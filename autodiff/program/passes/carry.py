@@ -62,7 +62,7 @@ def _candidates(program: Program) -> dict[Value, list[Value]]:
     found: dict[Value, list[Value]] = {}
     taken: set[Value] = set()
     for instruction in program.instructions:
-        pack = instruction.outputs[0]
+        pack = instruction.first
         # Weights and biases lie side by side by columns.
         if pack.op != "concat" or pack.attribute("axis") != 1:
             continue

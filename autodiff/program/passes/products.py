@@ -261,7 +261,7 @@ def _sums(program: Program) -> dict[Value, list[Value]]:
     inside: set[Value] = set()
     sums: dict[Value, list[Value]] = {}
     for instruction in reversed(program.instructions):
-        root = instruction.outputs[0]
+        root = instruction.first
         if root.op != "add" or root in inside:
             continue
         terms: list[Value] = []
@@ -302,7 +302,7 @@ def pack(program: Program) -> Program:
     uses = program.uses()
     by_left: dict[Value, list[Value]] = {}
     for instruction in program.instructions:
-        product = instruction.outputs[0]
+        product = instruction.first
         if _packs(product):
             by_left.setdefault(instruction.inputs[0], []).append(product)
     worth: Counter[frozenset[Value]] = Counter()
@@ -349,7 +349,7 @@ def batch(program: Program) -> Program:
     """Products of several independent values with one weight become one product."""
     by_right: dict[Value, list[Value]] = {}
     for instruction in program.instructions:
-        product = instruction.outputs[0]
+        product = instruction.first
         if _is_product(product) and instruction.inputs[0].op != "transpose":
             by_right.setdefault(instruction.inputs[1], []).append(product)
     groups = [products for products in by_right.values() if len(products) > 1]

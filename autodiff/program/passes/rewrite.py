@@ -319,7 +319,9 @@ class _Substitution:
         """All of a program, and what its outputs are now."""
         new, done = self.new.keys(), self.done
         for instruction in program.instructions:
-            if instruction in done or new >= set(instruction.outputs):
+            if instruction in done:
+                continue
+            if instruction.output in new if instruction.plain else new >= {*instruction.outputs}:
                 continue
             if new.isdisjoint(instruction.inputs):
                 self._keep(instruction, instruction.inputs)

@@ -100,7 +100,7 @@ class _Scheduler:
             small = instruction.op.op.elementwise and instruction.output.size <= _SMALL
             if small and not self.readers[instruction]:
                 self.number[instruction] = len(self.instructions), n
-            elif instruction.outputs[0] in origin:
+            elif instruction.first in origin:
                 # (Who overwrites what it reads must wait for it too, and may stand before it.)
                 later = [self.number[r][0] for r in self.readers[instruction] if r in self.number]
                 if later:
@@ -120,7 +120,7 @@ class _Scheduler:
                 writer = states[base].producer if (base := base_of(x)) in states else None
                 if writer is not None and writer is not instruction:
                     self._edge(instruction, writer)
-                    plain = x is base and x.shape == instruction.outputs[0].shape
+                    plain = x is base and x.shape == instruction.first.shape
                     if not (plain and instruction.op.op.elementwise):
                         self.rivals.setdefault(writer, []).append(instruction)
 

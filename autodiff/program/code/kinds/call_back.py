@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 from autodiff.array import Array
-from autodiff.errors import AutodiffError, CallBackError
-from autodiff.program.code.flat import FailedCall, Meaning
+from autodiff.errors import AutodiffError, CallBackError, InstructionError
+from autodiff.program.code.flat import Meaning
 from autodiff.program.code.kind import Kind, Operand, Places, instruction_kind
 from autodiff.program.code.lowering import Lowering
 from autodiff.program.code.machine import Machine
@@ -80,7 +80,7 @@ class CallBack(Kind):
         try:
             values = spaces.functions[self.function](inputs)
         except BaseException as error:
-            raise FailedCall from error
+            raise InstructionError(-1) from error  # whoever runs it knows its number
         for z, value in zip(self.outputs, values, strict=True):
             window(spaces, *z)[...] = value
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import ClassVar
 
 from autodiff.array import Array
+from autodiff.program.code.along import around
 from autodiff.program.code.flat import Meaning
 from autodiff.program.code.kind import Emitter, Kind, Operand, Places, instruction_kind
 from autodiff.program.code.lowering import Lowering
@@ -49,37 +49,21 @@ class Reduce(Kind):
         """Over axes that are neighbours."""
         (instruction,) = members
         (x,) = instruction.inputs
-        axis = instruction.op.attributes["axis"]
-        first, last = (axis[0], axis[-1] + 1) if axis else (0, 0)
-        made = cls(
-            instruction.op.name,
-            outer=math.prod(x.shape[:first]),
-            reduced=math.prod(x.shape[first:last]),
-            inner=math.prod(x.shape[last:]),
-            x=lowering.place(x),
-            z=lowering.place(instruction.output),
-        )
-        lowering.emit_one(made, instruction)
+        sizes = around(x.shape, instruction.op.attributes["axis"])
+        assert sizes is not None
+        places = lowering.place(x), lowering.place(instruction.output)
+        lowering.emit_one(cls(instruction.op.name, *sizes, *places), instruction)
 
     def check(self, machine: Machine, meaning: Meaning) -> None:
-        """Its sizes must be those around the axes; any will do if nothing is reduced."""
+        """Its sizes must be those around the axes."""
         source = machine.source(meaning.sources, self.op)
         (value,) = source.inputs
-        axes = [i for i in source.op.attributes["axis"] if value.shape[i] != 1]
-        first = axes[0] if axes else 0
-        last = axes[-1] + 1 if axes else 0
-        reduced = [n for i, n in enumerate(value.shape) if first <= i < last and i not in axes]
-        if any(n != 1 for n in reduced):
+        wanted = around(value.shape, source.op.attributes["axis"])
+        if wanted is None:
             machine.fail(f"{source!r} is over axes that are not neighbours")
-        wanted = (
-            math.prod(value.shape[:first]),
-            math.prod(value.shape[first:last]),
-            math.prod(value.shape[last:]),
-        )
         sizes = self.outer, self.reduced, self.inner
-        plain = value.size == source.output.size and self.reduced == 1
-        if sizes != wanted and not (plain and self.outer * self.inner == value.size):
-            machine.fail(f"its sizes are {sizes}, they must be {wanted}")
+        if sizes != wanted:
+            machine.fail(f"its sizes are {sizes}, they must be {tuple(wanted)}")
         machine.from_to(source, [(self.x, "its operand")], self.z)
 
     def emulate(self, spaces: Sequence[Array]) -> None:

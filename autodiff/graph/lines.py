@@ -13,7 +13,7 @@ from typing import Any
 
 from autodiff.refusal import is_of_package
 
-__all__ = ["USER_FILES", "line_of", "place_of_user", "users"]
+__all__ = ["USER_FILES", "line_of", "line_of_user", "users"]
 
 USER_FILES: set[str] = set()
 """Files that are known to be none of this package."""
@@ -34,7 +34,7 @@ def users(frame: FrameType) -> FrameType:
     return frame
 
 
-def place_of_user() -> tuple[CodeType, int]:
+def line_of_user() -> tuple[CodeType, int]:
     """The code of the nearest caller outside this package, and its instruction."""
     frame = users(sys._getframe(1))
     return frame.f_code, frame.f_lasti
@@ -42,7 +42,7 @@ def place_of_user() -> tuple[CodeType, int]:
 
 @functools.lru_cache(1024)
 def line_of(code: Any, instruction: int) -> Any:
-    """File and line of an instruction; a place that is no code is one already."""
+    """File and line of an instruction; what is no code is one already."""
     if not isinstance(code, CodeType):
         return code
     line = code.co_firstlineno
