@@ -46,6 +46,14 @@ class Piece(NamedTuple):
     sizes: Shape
 
 
+class _Item(NamedTuple):
+    """Of an index: what it is, whether it is an array, and for how many axes."""
+
+    value: Any
+    array: bool
+    n_axes: int
+
+
 @dataclass
 class Gathering:
     """An index in two steps: ``x[basic]``, then rows of that by number.
@@ -96,28 +104,28 @@ def taken_apart(name: str, x: Any, index: Any) -> Gathering:
     IndexRangeError
         If it is none: too many items, a mask of another shape, numbers out of range.
     """
-    given = _with_lists(index) if type(index) is tuple else [index]
-    items = _whole(name, x, [_read(name, x, i) if _is_array(i) else i for i in given])
+    if type(index) is not tuple and x.shape:
+        array = _read(name, x, index)
+        if array.shape or not is_mask(array):
+            piece = _piece(name, x, _Item(array, True, _axes_of(array)), 0, 0)
+            return Gathering((), _as_floats(piece.numbers), 0, len(piece.sizes), None, False)
     basic: list[Any] = []
     pieces: list[Piece] = []
     runs, within = 0, False  # how often arrays and integers begin, next to each other
     axis = out = 0  # axis of x, and of x[basic]
-    for item in items:
-        array = _is_array(item)
-        chooses = array or whole_number(item) is not None
+    for item in _whole(name, x, _with_lists(index) if type(index) is tuple else [index]):
+        value, array, n_axes = item
+        chooses = array or whole_number(value) is not None
         runs, within = runs + (chooses and not within), chooses
         if array:
             piece = _piece(name, x, item, axis, out)
             pieces.append(piece)
-            if _axes_of(item) == 0:
-                basic.append(None)
-            else:
-                basic.extend([slice(None)] * _axes_of(item))
-            axis, out = axis + _axes_of(item), out + len(piece.sizes)
-            continue
-        basic.append(item)
-        axis += item is not None
-        out += not chooses
+            basic += [slice(None)] * n_axes or [None]
+            out += len(piece.sizes)
+        else:
+            basic.append(value)
+            out += not chooses
+        axis += n_axes
     numbers = joined(name, pieces, x)
     axes = [piece.axis + i for piece in pieces for i in range(len(piece.sizes))]
     neighbours = axes == list(range(axes[0], axes[0] + len(axes)))
@@ -163,58 +171,71 @@ def integers(name: str, numbers: Any, what: str) -> Any:
     return array.astype(np.intp)
 
 
-def _whole(name: str, x: Any, items: list[Any]) -> list[Any]:
-    """The items with slices for the axes that none of them, or the dots, stand for."""
+def _whole(name: str, x: Any, index: list[Any]) -> list[_Item]:
+    """The items, read, with slices for the axes that none of them, or the dots, stand for."""
     shape = x.shape
-    dots = [i for i, item in enumerate(items) if item is Ellipsis]
-    if len(dots) > 1:
-        raise refusal(IndexRangeError, f"{name}: more than one '...'", x=x)
-    used = sum(_axes_of(item) for item in items)
+    items: list[_Item] = []
+    used, dots = 0, None
+    for i, item in enumerate(index):
+        if item is Ellipsis:
+            if dots is not None:
+                raise refusal(IndexRangeError, f"{name}: more than one '...'", x=x)
+            dots = i
+            continue
+        if _is_array(item):
+            array = _read(name, x, item)
+            items.append(_Item(array, True, _axes_of(array)))
+        else:
+            items.append(_Item(item, False, int(item is not None)))
+        used += items[-1].n_axes
     if used > len(shape):
         raise refusal(IndexRangeError, f"{name}: indices for {used} axes, x has shape {shape}", x=x)
-    at = dots[0] if dots else len(items)
-    items[at : at + 1] = [slice(None)] * (len(shape) - used)
+    at = len(items) if dots is None else dots
+    items[at:at] = [_Item(slice(None), False, 1)] * (len(shape) - used)
     if len(items) > MAX_AXES:
         raise refusal(IndexRangeError, f"{name}: no array has more than {MAX_AXES} axes", x=x)
     return items
 
 
-def _axes_of(item: Any) -> int:
-    """How many axes an item of an index is for."""
-    if item is None or item is Ellipsis:
-        return 0
-    return len(item.shape) if _is_array(item) and is_mask(item) else 1
+def _axes_of(array: Any) -> int:
+    """How many axes an array in an index is for."""
+    return len(array.shape) if is_mask(array) else 1
 
 
-def _piece(name: str, x: Any, item: Any, axis: int, out: int) -> Piece:
+def _piece(name: str, x: Any, item: _Item, axis: int, out: int) -> Piece:
     """What an array in an index chooses from axis `axis` of x on; `out`: that axis of x[basic]."""
-    sizes = x.shape[axis : axis + _axes_of(item)]
-    if is_mask(item):
-        if item.shape != sizes:
+    array, _, n_axes = item
+    sizes = x.shape[axis : axis + n_axes]
+    if is_mask(array):
+        if array.shape != sizes:
             raise refusal(
                 IndexRangeError,
-                f"{name}: a mask of shape {item.shape} for what has shape {sizes}: "
+                f"{name}: a mask of shape {array.shape} for what has shape {sizes}: "
                 f"x has shape {x.shape}, and the mask begins at axis {axis}",
                 x=x,
             )
-        return Piece(flatnonzero(item), out, sizes or (1,))
-    if is_operand(item):
-        _refuse_doubtful(name, x, item, axis)
-        return Piece(item, out, sizes)
-    return Piece(from_the_front(name, x, item, axis), out, sizes)
+        return Piece(flatnonzero(array), out, sizes or (1,))
+    if is_operand(array):
+        _refuse_doubtful(name, x, array, axis)
+        return Piece(array, out, sizes)
+    return Piece(from_the_front(name, x, array, axis), out, sizes)
 
 
 def from_the_front(name: str, x: Any, array: Any, axis: int) -> Any:
     """Integers in an index, all of them counted from the front."""
     size = x.shape[axis]
-    bad = (array < -size) | (array >= size)
-    if bad.any():
+    if not array.size:
+        return array
+    least, most = int(array.min()), int(array.max())
+    if least < -size or most >= size:
+        bad = array[(array < -size) | (array >= size)].flat[0]
         raise refusal(
             IndexRangeError,
-            f"{name}: index {array[bad].flat[0]} is out of range for axis {axis} "
-            f"of shape {x.shape}",
+            f"{name}: index {bad} is out of range for axis {axis} of shape {x.shape}",
             x=x,
         )
+    if least >= 0:
+        return array
     array = array.astype(np.intp)
     return np.where(array < 0, array + size, array)
 
@@ -241,6 +262,8 @@ def _refuse_doubtful(name: str, x: Any, item: Any, axis: int) -> None:
 
 def joined(name: str, pieces: list[Piece], x: Any) -> Any:
     """The numbers of all pieces, broadcast, as positions in all their axes counted as one."""
+    if len(pieces) == 1:
+        return _as_floats(pieces[0].numbers)
     shapes = [piece.numbers.shape for piece in pieces]
     try:
         shape = np.broadcast_shapes(*shapes)
@@ -259,9 +282,13 @@ def joined(name: str, pieces: list[Piece], x: Any) -> Any:
             )
             total = _join_numbers.normal(total, numbers, n_first=n_total, n_second=n)
         else:
-            total = total * n + numbers
+            total = np.asarray(total, np.intp) * n + np.asarray(numbers, np.intp)
         n_total *= n
-    return total if is_operand(total) else np.asarray(total, np.float64)
+    return _as_floats(total)
+
+
+def _as_floats(numbers: Any) -> Any:
+    return numbers if is_operand(numbers) else np.asarray(numbers, np.float64)
 
 
 def _counted(numbers: Any, size: int) -> Any:

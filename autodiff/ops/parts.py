@@ -217,7 +217,8 @@ def _getitem_arguments(name: str, x: Any, index: Any) -> Any:
 def _gathered(name: str, x: Any, index: Any) -> Any:
     """x[index] for an index with arrays."""
     found = taken_apart(name, x, index)
-    x = getitem(x, found.basic)
+    if found.basic:
+        x = getitem(x, found.basic)
     if found.order is not None:
         x = transpose(x, found.order)
     numbers, axis = found.numbers, found.axis
