@@ -174,7 +174,6 @@ REFUSED: dict[str, str] = {
     "numpy.linalg.eig": COMPLEX,
     "numpy.ravel_multi_index": INTEGERS,
     "numpy.polyfit": "numpy.linalg.lstsq of a Vandermonde matrix says it",
-    "numpy.linalg.matrix_rank": "a count; ask it of node.value",
     "scipy.linalg.logm": COMPLEX,
     "scipy.linalg.fractional_matrix_power": COMPLEX,
     "scipy.linalg.polar": "numpy.linalg.svd says it",
