@@ -84,7 +84,7 @@ def _banded(f: Any, x: Any, y: Any) -> Any:
 
 
 DISTRIBUTIONS: dict[str, Call] = {
-    "bernoulli": Call(lambda f, p: f(np.zeros(3), p), (V,)),
+    "bernoulli": Call(lambda f, p: f([0.0, 0.0, 0.0], p), (V,)),
     "binom": Call(lambda f, p: f(COUNTS, 5.0, p), (V,)),
     "dirichlet": Call(lambda f, a: f([0.25, 0.5, 0.25], a), (LARGE,)),
     "geom": Call(lambda f, p: f(COUNTS + 1.0, p), (V,)),

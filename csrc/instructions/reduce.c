@@ -48,8 +48,9 @@ static void load(ad_reader *reader, ad_instruction *to)
     if (p->reduce == NULL) ad_refuse(reader, AD_NO_OP);
     p->outer = ad_read_size(reader);
     p->reduced = ad_read_size(reader);
-    if (is_max && p->reduced == 0 && p->outer > 0) ad_refuse(reader, AD_NO_ELEMENTS);
     p->inner = ad_read_size(reader);
+    if (is_max && p->reduced == 0 && p->outer > 0 && p->inner > 0)
+        ad_refuse(reader, AD_NO_ELEMENTS);
     const ptrdiff_t n_out = ad_times(reader, p->outer, p->inner);
     const ptrdiff_t n_in =
         ad_times(reader, ad_times(reader, p->outer, p->reduced), p->inner);

@@ -48,8 +48,8 @@ static void load(ad_reader *reader, ad_instruction *to)
     if (p->map == NULL) ad_refuse(reader, AD_NO_OP);
     p->outer = ad_read_size(reader);
     p->n = ad_read_size(reader);
-    if (p->n == 0 && p->outer > 0) ad_refuse(reader, AD_NO_ELEMENTS);
     p->inner = ad_read_size(reader);
+    if (p->n == 0 && p->outer > 0 && p->inner > 0) ad_refuse(reader, AD_NO_ELEMENTS);
     const ptrdiff_t n_rows = ad_times(reader, p->outer, p->inner);
     const ptrdiff_t n_in = ad_times(reader, n_rows, p->n);
     const ptrdiff_t n_out = p->map == kernels->logsumexp ? n_rows : n_in;

@@ -85,6 +85,19 @@ def test_over_axes_that_are_no_neighbours(name: str, rng: np.random.Generator) -
     np.testing.assert_allclose(step()[0].value, z, rtol=1e-13)
 
 
+@pytest.mark.parametrize("name", ["max", "logsumexp", "softmax", "log_softmax", "prod"])
+def test_rows_of_nothing_where_there_are_no_rows(name: str) -> None:
+    x = Tensor(np.zeros((2, 0, 0)))
+    for axis in (1, 2, (1, 2)) if name == "prod" else (1, 2):
+
+        def step(axis: Any = axis) -> Any:
+            z = getattr(ops, name)(x, axis=axis)
+            return z, autodiff.gradients(z.sum(), [x])[0]
+
+        for found, expected in zip(autodiff.compile(step)(), step(), strict=True):
+            np.testing.assert_array_equal(found, expected.value)
+
+
 def test_ties_share_the_gradient_of_a_maximum() -> None:
     x = Tensor([[1.0, 3.0], [2.0, 3.0], [2.0, 0.0]])
     for axis, expected in (
