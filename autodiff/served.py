@@ -210,9 +210,17 @@ def _parameters(theirs: Any) -> dict[str, inspect.Parameter] | None:
         known = inspect.signature(theirs).parameters
     except (ValueError, TypeError):  # older NumPys, and what is written in C
         return None
-    if known.keys() & {"x", "k"} and any(p.kind is p.VAR_POSITIONAL for p in known.values()):
-        return None  # scipy.stats.norm.logpdf(x, *args, **kwds)
+    kinds = {p.kind for p in known.values()}
+    if kinds == _OF_DISTRIBUTIONS:
+        return None  # scipy.stats.binom.logpmf(k, *args, **kwds): which ones is not said
     return dict(known)
+
+
+_OF_DISTRIBUTIONS = {
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.VAR_POSITIONAL,
+    inspect.Parameter.VAR_KEYWORD,
+}
 
 
 def _as_ours(

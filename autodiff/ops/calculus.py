@@ -66,7 +66,7 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
     """z = the slope of samples along `axis`, central within and one-sided at the ends.
 
     varargs : the distance of samples, or their places, one for all axes or one for each.
-    Returns one array, or a list of one for each axis.
+    Returns one array, or a tuple of one for each axis.
     """
     f = operand("gradient", f, "f")
     if axis is None:
@@ -88,10 +88,10 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
             f"axis, not {len(varargs)}, and an edge_order of 1 or 2",
             f=f,
         )
-    found = [
+    found = tuple(
         _slope(f, i, operand("gradient", h, "varargs"), edge_order)
         for i, h in zip(axes, spacings, strict=True)
-    ]
+    )
     return found[0] if len(axes) == 1 else found
 
 

@@ -193,7 +193,8 @@ def test_parameters_and_their_defaults_are_numpys(name: str) -> None:
         if default is inspect.Parameter.empty or own.default is inspect.Parameter.empty:
             assert default is own.default or default is not inspect.Parameter.empty, parameter
             continue
-        same = type(own.default) is type(default) and own.default == default
+        numbers = {type(own.default), type(default)} <= {int, float}
+        same = (numbers or type(own.default) is type(default)) and own.default == default
         assert same or any(a is default and b is own.default for a, b in SAME_DEFAULTS), (
             f"{name}: {parameter} is {default!r} in NumPy, {own.default!r} here"
         )
