@@ -52,7 +52,7 @@ def _matrix(cov: Any, n: int) -> Any:
 
 
 @numpy_name("scipy.stats.multivariate_normal.logpdf")
-def _normal_logpdf(x: Any, mean: Any = None, cov: Any = 1.0) -> Any:
+def _normal_logpdf(x: Any, mean: Any = None, cov: Any = 1) -> Any:
     """z = the logarithm of the normal density of each row of x; cov is positive definite."""
     name = "multivariate_normal.logpdf"
     x, cov = operand(name, x), operand(name, cov, "cov")
@@ -73,6 +73,6 @@ def _normal_logpdf(x: Any, mean: Any = None, cov: Any = 1.0) -> Any:
 
 
 @numpy_name("scipy.stats.multivariate_normal.pdf")
-def _normal_pdf(x: Any, mean: Any = None, cov: Any = 1.0) -> Any:
+def _normal_pdf(x: Any, mean: Any = None, cov: Any = 1) -> Any:
     """z = the normal density of each row of x."""
     return exp(_normal_logpdf(x, mean, cov))
