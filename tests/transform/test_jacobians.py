@@ -63,7 +63,8 @@ def test_the_jacobian_of_every_op(op: Op, example: Example, rng: np.random.Gener
         try:
             expected = row_by_row(f(leaf), leaf)
         except GradientError as error:
-            assert "there is no" in str(error)
+            if "there is no" not in str(error):
+                raise
             continue
         scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
         for mode in ("reverse", "forward"):
@@ -93,7 +94,8 @@ def test_the_hessian_of_every_op(op: Op, example: Example, rng: np.random.Genera
             by_rows = gradient.needs_gradient
             expected = row_by_row(gradient, leaf) if by_rows else np.zeros(x.shape * 2)
         except GradientError as error:
-            assert "there is no" in str(error)
+            if "there is no" not in str(error):
+                raise
             continue
         scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
         found = autodiff.hessian(f)(x)

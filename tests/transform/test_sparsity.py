@@ -43,7 +43,8 @@ def test_patterns_miss_nothing(op: Op, example: Example, rng: np.random.Generato
         try:
             dense = autodiff.jacobian(f)(x).reshape(y.size, x.size)
         except GradientError as error:
-            assert "there is no" in str(error)
+            if "there is no" not in str(error):
+                raise
             continue
         assert not np.any((dense != 0.0) & (found == 0))
         if op.elementwise:
