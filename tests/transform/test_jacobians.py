@@ -60,7 +60,12 @@ def test_the_jacobian_of_every_op(op: Op, example: Example, rng: np.random.Gener
             return joined(apply(op, [*inputs[:i], x, *inputs[i + 1 :]], example.attributes))
 
         leaf = Tensor(x)
-        expected = row_by_row(f(leaf), leaf)
+        try:
+            expected = row_by_row(f(leaf), leaf)
+        except GradientError as error:
+            if "there is no" not in str(error):
+                raise
+            continue
         scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
         for mode in ("reverse", "forward"):
             found = autodiff.jacobian(f, mode=mode)(x)
@@ -84,8 +89,14 @@ def test_the_hessian_of_every_op(op: Op, example: Example, rng: np.random.Genera
             return (weights * joined(apply(op, operands, example.attributes))).sum()
 
         leaf = Tensor(x)
-        gradient = autodiff.gradients(f(leaf), leaf)
-        expected = row_by_row(gradient, leaf) if gradient.needs_gradient else np.zeros(x.shape * 2)
+        try:
+            gradient = autodiff.gradients(f(leaf), leaf)
+            by_rows = gradient.needs_gradient
+            expected = row_by_row(gradient, leaf) if by_rows else np.zeros(x.shape * 2)
+        except GradientError as error:
+            if "there is no" not in str(error):
+                raise
+            continue
         scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
         found = autodiff.hessian(f)(x)
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14 * scale)
@@ -194,8 +205,8 @@ def test_a_weibull_likelihood(rng: np.random.Generator) -> None:
 
 
 def test_against_hips_autograd(rng: np.random.Generator) -> None:
+    anp = pytest.importorskip("autograd.numpy")
     theirs = pytest.importorskip("autograd")
-    import autograd.numpy as anp
 
     a, x = rng.normal(size=(5, 3)), rng.normal(size=3)
 

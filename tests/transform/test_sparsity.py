@@ -40,7 +40,12 @@ def test_patterns_miss_nothing(op: Op, example: Example, rng: np.random.Generato
         y = f(leaf)
         found = pattern(y, leaf).toarray()
         assert found.shape == (y.size, x.size)
-        dense = autodiff.jacobian(f)(x).reshape(y.size, x.size)
+        try:
+            dense = autodiff.jacobian(f)(x).reshape(y.size, x.size)
+        except GradientError as error:
+            if "there is no" not in str(error):
+                raise
+            continue
         assert not np.any((dense != 0.0) & (found == 0))
         if op.elementwise:
             assert found.sum(axis=1).max(initial=0) <= 1
