@@ -234,7 +234,8 @@ def test_numpys_names_of_ops_mean_the_ops(name: str, op: Op, rng: np.random.Gene
                 np.testing.assert_array_equal(function(*mixed).value, node.value)
 
 
-@pytest.mark.parametrize("name", UFUNCS)
+# SciPy's are called with operands that they take in names/test_names.py.
+@pytest.mark.parametrize("name", [name for name in UFUNCS if name.startswith("numpy.")])
 def test_ufuncs_build_nodes(name: str) -> None:
     ufunc, op = numpys(name), getattr(NAMES[name], "op", None)
     inputs = [np.array([[0.5, 0.25], [0.125, 0.75]]), np.array([[0.5, 2.0], [1.0, 0.1]])]
