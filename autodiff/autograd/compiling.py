@@ -2,8 +2,9 @@
 
 For ``install(compile=True)``. A call is recorded for the shapes of what is differentiated by, and
 for the very values of all other arguments: most are data, which stay the same from call to call.
-If they do not, a recording serves all floats of these shapes. What cannot be recorded (it branches
-on values, draws random numbers) is called as before, from then on.
+If they do not, a recording serves all floats of these shapes. The same holds for what the function
+reads beside its arguments. What cannot be recorded (it branches on values, draws random numbers) is
+called as before, from then on.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.array import is_operand
+from autodiff.autograd.surroundings import surroundings
 from autodiff.autograd.trees import Tree, flat
 
 __all__ = ["Recorded", "use", "wanted"]
@@ -37,10 +39,20 @@ def wanted() -> bool:
 
 
 class Kind:
-    """Calls that one recording serves: nested alike, with the same shapes and held objects."""
+    """Calls that one recording serves: nested alike, with the same shapes and held objects.
 
-    def __init__(self, tree: Tree, leaves: Sequence[Any], floats: Sequence[int]) -> None:
+    outside : how what the function reads beside its arguments is nested, and the leaves of it.
+    """
+
+    def __init__(
+        self,
+        tree: Tree,
+        leaves: Sequence[Any],
+        floats: Sequence[int],
+        outside: tuple[Tree, Sequence[Any]],
+    ) -> None:
         self.tree = tree
+        self.outside = outside[0], [_kept(x) for x in outside[1]]
         self.floats = tuple(floats)
         self.shapes = [np.shape(leaves[i]) for i in floats]
         self.held = [None if i in floats else _kept(x) for i, x in enumerate(leaves)]
@@ -48,10 +60,18 @@ class Kind:
         self.step: Any = None
         self.refused = False
 
-    def serves(self, tree: Tree, leaves: Sequence[Any], floats: Sequence[int]) -> bool:
+    def serves(
+        self,
+        tree: Tree,
+        leaves: Sequence[Any],
+        floats: Sequence[int],
+        outside: tuple[Tree, Sequence[Any]],
+    ) -> bool:
         """Whether a call is one of these."""
         return (
-            self.floats == tuple(floats)
+            self.outside[0] == outside[0]
+            and all(map(_same, self.outside[1], outside[1]))
+            and self.floats == tuple(floats)
             and self.tree == tree
             and self.shapes == [np.shape(leaves[i]) for i in floats]
             and all(i in self.floats or _same(x, leaves[i]) for i, x in enumerate(self.held))
@@ -68,15 +88,16 @@ def _same(held: Any, given: Any) -> bool:
         return True
     if isinstance(held, np.ndarray) and isinstance(given, np.ndarray):
         return held.dtype == given.dtype and np.array_equal(held, given)
-    plain = (int, bool, str, bytes)
-    return type(held) is type(given) and isinstance(held, plain) and bool(held == given)
+    plain = (int, bool, str, bytes, float)
+    return type(held) is type(given) and isinstance(held, plain) and repr(held) == repr(given)
 
 
 class Recorded:
     """A differentiated function that is replayed where it can be."""
 
-    def __init__(self, eager: Function, argnum: Any) -> None:
+    def __init__(self, eager: Function, argnum: Any, function: Function) -> None:
         self.eager = eager
+        self.function = function
         self.argnums = (argnum,) if isinstance(argnum, int) else tuple(argnum)
         self.kinds: list[Kind] = []
         self.holds_data = True
@@ -91,7 +112,8 @@ class Recorded:
         if self.holds_data:
             own = self._differentiated(tree)
             floats = [i for i in floats if i in own]
-        kind = self._kind(tree, leaves, floats)
+        around: list[Any] = []
+        kind = self._kind(tree, leaves, floats, (flat(surroundings(self.function), around), around))
         if kind is None or kind.refused:
             return self.eager(*args, **kwargs)
         kind.n_calls += 1
@@ -99,9 +121,15 @@ class Recorded:
             return self.eager(*args, **kwargs)
         return self._replayed(kind, leaves, args, kwargs)
 
-    def _kind(self, tree: Tree, leaves: Sequence[Any], floats: Sequence[int]) -> Kind | None:
+    def _kind(
+        self,
+        tree: Tree,
+        leaves: Sequence[Any],
+        floats: Sequence[int],
+        outside: tuple[Tree, Sequence[Any]],
+    ) -> Kind | None:
         for kind in self.kinds:
-            if kind.serves(tree, leaves, floats):
+            if kind.serves(tree, leaves, floats, outside):
                 return kind
         if self.holds_data and len(self.kinds) >= _FEW:
             self.holds_data = False
@@ -109,7 +137,7 @@ class Recorded:
             return None
         if len(self.kinds) >= _MOST:
             return None
-        self.kinds.append(Kind(tree, leaves, floats))
+        self.kinds.append(Kind(tree, leaves, floats, outside))
         return self.kinds[-1]
 
     def _differentiated(self, tree: Tree) -> set[int]:

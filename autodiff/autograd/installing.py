@@ -60,7 +60,9 @@ def install(*, force: bool = False, compile: bool = False) -> None:
     force : if HIPS autograd was imported already, put it aside; what has been imported from it
         keeps using it.
     compile : record functions and replay them in C, by the shapes of their arguments. Those that
-        do not allow it (that branch on values, say) are called as before.
+        do not allow it (that branch on values, say) are called as before. A function is recorded
+        anew when what it reads beside its arguments (globals, closures, attributes of its object)
+        is another object, number or array; what changes within other objects is not seen.
 
     Raises
     ------

@@ -76,7 +76,7 @@ def unary_to_nary(unary_operator: Function, recorded: bool = False) -> Function:
 
         if not recorded or more or named:
             return wrap_nary_f(fun, unary_operator, argnum)(nary_f)
-        replayed = Recorded(nary_f, argnum)
+        replayed = Recorded(nary_f, argnum, fun)
 
         @wrap_nary_f(fun, unary_operator, argnum)
         def choose(*args: Any, **kwargs: Any) -> Any:
