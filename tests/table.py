@@ -18,6 +18,7 @@ __all__ = [
     "OF_THE_LIBRARY",
     "REDUCTIONS",
     "apart",
+    "at_most",
     "compiles",
     "differentiable",
     "drawn",
@@ -63,6 +64,11 @@ def refused(op: Op, position: int) -> bool:
 def differentiable(op: Op, position: int) -> bool:
     """Whether an input has a derivative."""
     return op.rule(position) is not None and not refused(op, position)
+
+
+def at_most(op: Op, n: int) -> int:
+    """A size, less where the rules compute number by number and take long."""
+    return min(n, 40) if len(op.inputs) == 3 and op.cost >= 50.0 else n
 
 
 def variants(op: Op) -> list[BoundOp]:

@@ -89,7 +89,7 @@ def _times(x: _Jet, y: _Jet) -> _Jet:
 
 
 def _inverse(x: _Jet) -> _Jet:
-    r = 1.0 / (np.float64(1e-300) if x.v == 0.0 else x.v)
+    r = 1.0 / (1e-300 if x.v == 0.0 else x.v)
     s, t = -(r * r), 2.0 * r
     return _Jet(
         r,
@@ -125,7 +125,8 @@ def _second(x: _Jet) -> Any:
 
 def _fraction(a: Any, b: Any, x: Any) -> _Jet:
     """1/(1 + d1/(1 + d2/(1 + ...)))."""
-    c = _Jet(np.float64(1.0))
+    a, b, x = float(a), float(b), float(x)  # with which Python is faster; nothing divides by 0
+    c = _Jet(1.0)
     f = d = _inverse(_one_more(_numerator(a, b, x, 0.0, False)))
     for m in range(1, _MOST):
         done = True
@@ -140,7 +141,7 @@ def _fraction(a: Any, b: Any, x: Any) -> _Jet:
                 and _first(more) * abs(f.v) <= 1e-16 * _first(f)
                 and _second(more) * abs(f.v) <= 1e-16 * _second(f)
             )
-        if done or np.isnan(f.v + _first(f) + _second(f)):
+        if done or math.isnan(f.v + _first(f) + _second(f)):
             return f
     return _Jet(_NAN, _NAN, _NAN)
 
