@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from table import EXAMPLES, of_each, parts
+from table import EXAMPLES, of_each, parts, refused
 
 import autodiff
 import autodiff.ops
@@ -46,6 +46,8 @@ def compare(executor: Any, bound: BoundOp, inputs: Sequence[np.ndarray], g: Any)
     """The bits of adding full gradients; nothing else is written."""
     z = reference.forward(bound, inputs)
     for position in range(len(inputs)):
+        if refused(bound.op, position):
+            continue
         rng = np.random.default_rng(7)
         total = rng.normal(size=inputs[position].shape)
         given = [*parts(g), *parts(z), *inputs]
