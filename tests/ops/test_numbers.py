@@ -136,8 +136,9 @@ SPECIAL = np.concatenate([SPECIAL, -SPECIAL, [np.nan]])
 @elementwise
 @pytest.mark.parametrize("gradient", [1.0, -0.3])
 def test_elementwise_ops_at_the_edges(op: Op, gradient: float, backend: Backend) -> None:
+    special = SPECIAL if at_most(op, len(SPECIAL)) == len(SPECIAL) else SPECIAL[::5]
     chosen = [
-        np.array([0.0, 1.0]) if sample.kind == "boolean" else SPECIAL
+        np.array([0.0, 1.0]) if sample.kind == "boolean" else special
         for sample in op.examples[0].samples
     ]
     grid = list(itertools.product(*chosen))
