@@ -113,6 +113,7 @@ cdef class Elementwise(Kernel):
         if self.line.stops[i]:
             return None
         if self.line.by_rule[i]:
+            check_fit(op, g, x, n)
             inputs = [<object>x[k] for k in range(n)]
             needed = [k == i for k in range(n)]
             return by_rule(op, <object>g, <object>z, inputs, needed)[i]
@@ -173,6 +174,21 @@ cdef class Elementwise(Kernel):
             ad_loop_map(&loop, fn, data, out)
         take_back(state)
         return 0
+
+
+cdef int check_fit(op, PyObject* g, PyObject** x, ptrdiff_t n) except -1:
+    """Raise TypeError if g has not the shape to which the inputs broadcast."""
+    cdef ptrdiff_t[AD_MAX_AXES] common
+    cdef const ptrdiff_t* shapes[3]
+    cdef int[3] n_axes
+    cdef int i, axes
+    for i in range(<int>n):
+        n_axes[i] = ad_axes(x[i])
+        shapes[i] = ad_shape(x[i])
+    axes = ad_broadcast_shape(common, <int>n, n_axes, shapes)
+    if axes < 0 or not ad_same_shape(axes, common, ad_axes(g), ad_shape(g)):
+        misfit(op)
+    return 0
 
 
 cdef object by_rule(op, g, z, list inputs, list needed):

@@ -15,7 +15,7 @@ import autodiff
 from autodiff import ops
 from autodiff.backend import Backend, get_backend
 from autodiff.declare import NAMES, declare
-from autodiff.errors import ShapeError
+from autodiff.errors import GradientError, ShapeError
 from autodiff.op import OPS, BoundOp, Example, Op
 from autodiff.ops.rules import input_gradient
 
@@ -251,7 +251,12 @@ def test_second_derivatives_are_those_of_the_complex_step(
         weights.append(rng.normal(size=first.shape))
     start = sum(s.sum() * 0 for s in seeds)
     total = sum(((f * w).sum() for f, w in zip(firsts, weights, strict=True)), start=start)
-    seconds = autodiff.gradients(total, [*xs, *seeds])
+    try:
+        seconds = autodiff.gradients(total, [*xs, *seeds])
+    except GradientError as error:  # of an op that is a second derivative itself, say
+        if "there is no third derivative" not in str(error):
+            raise
+        pytest.skip(str(error))
 
     def first_gradients(*values: Any) -> Any:
         values, gs = values[: len(inputs)], values[len(inputs) :]
