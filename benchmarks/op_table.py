@@ -7,6 +7,7 @@ cannot be scaled so (its attributes name sizes) is run as it is.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -40,7 +41,12 @@ def grown(op: Op, example: Example, factor: int) -> Example | None:
         value = op.forward(*found.draw(np.random.default_rng(0)), **attributes)
     except Exception:
         return None
-    return found if np.shape(value) == shape else None
+    return found if _of_outputs(np.shape, value) == shape else None
+
+
+def _of_outputs(change: Callable[[Any], Any], value: Any) -> Any:
+    """Something of the output, or a tuple of that of each of several."""
+    return tuple(map(change, value)) if isinstance(value, tuple) else change(value)
 
 
 def cases(factors: tuple[int, ...] = FACTORS) -> Iterator[tuple[Op, int, int, Example]]:
@@ -51,6 +57,16 @@ def cases(factors: tuple[int, ...] = FACTORS) -> Iterator[tuple[Op, int, int, Ex
                 found = grown(op, example, factor)
                 if found is not None:
                     yield op, number, factor, found
+
+
+def _drawn_like(random: np.random.Generator, z: Any) -> Any:
+    return random.uniform(-1.0, 1.0, np.shape(z))
+
+
+def _has_gradient(op: Op, position: int) -> bool:
+    """Whether there is a rule, which does not only say that there is none."""
+    rule = op.rule(position)
+    return rule is not None and not getattr(rule, "missing", False)
 
 
 def _seconds(call: Callable[[], Any], seconds: float) -> float:
@@ -75,7 +91,7 @@ def measure(seconds: float, factors: list[int], only_first: bool = False) -> lis
         random = np.random.default_rng(1)
         inputs = example.draw(random)
         bound = op.bind(**example.attributes)
-        needed = [op.rule(k) is not None for k in range(len(inputs))]
+        needed = [_has_gradient(op, k) for k in range(len(inputs))]
         record: dict[str, Any] = {
             "op": op.name,
             "example": number,
@@ -85,7 +101,7 @@ def measure(seconds: float, factors: list[int], only_first: bool = False) -> lis
         for name in ("reference", "compiled"):
             backend = get_backend(name)
             output = backend.forward(bound, inputs)
-            gradient = random.uniform(-1.0, 1.0, np.shape(output))
+            gradient = _of_outputs(functools.partial(_drawn_like, random), output)
             times = [_seconds(lambda: backend.forward(bound, inputs), seconds)]  # noqa: B023
             if any(needed):
                 times.append(

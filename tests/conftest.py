@@ -60,6 +60,13 @@ def backend(request: pytest.FixtureRequest) -> Iterator[backends.Backend]:
             _core.use_isa(before)
 
 
+@pytest.fixture(params=autodiff.available_backends())
+def either_backend(request: pytest.FixtureRequest) -> Iterator[backends.Backend]:
+    """Each back end in turn, for what does not depend on the instruction set."""
+    with autodiff.use_backend(request.param) as chosen:
+        yield chosen
+
+
 @pytest.fixture(params=[] if _core is None else _core.isas())
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     """Each instruction set of the C kernels in turn, in use while the test runs."""

@@ -115,6 +115,9 @@ def taken_apart(name: str, x: Any, index: Any) -> Gathering:
     axis = out = 0  # axis of x, and of x[basic]
     for item in _whole(name, x, _with_lists(index) if type(index) is tuple else [index]):
         value, array, n_axes = item
+        if value is Ellipsis:
+            within = False
+            continue
         chooses = array or whole_number(value) is not None
         runs, within = runs + (chooses and not within), chooses
         if array:
@@ -191,7 +194,10 @@ def _whole(name: str, x: Any, index: list[Any]) -> list[_Item]:
     if used > len(shape):
         raise refusal(IndexRangeError, f"{name}: indices for {used} axes, x has shape {shape}", x=x)
     at = len(items) if dots is None else dots
-    items[at:at] = [_Item(slice(None), False, 1)] * (len(shape) - used)
+    missing = len(shape) - used
+    # Dots that stand for no axis still come between arrays.
+    between = [_Item(Ellipsis, False, 0)] if dots is not None and not missing else []
+    items[at:at] = between or [_Item(slice(None), False, 1)] * missing
     if len(items) > MAX_AXES:
         raise refusal(IndexRangeError, f"{name}: no array has more than {MAX_AXES} axes", x=x)
     return items

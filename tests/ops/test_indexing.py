@@ -114,6 +114,7 @@ def indexed(draw: st.DrawFn) -> tuple[tuple[int, ...], Any]:
 
 
 @example(((2, 3), ([0, 1], None, [0, 2])))
+@example(((0, 1), (slice(None), True, ..., 0)))
 @given(indexed())
 def test_every_index_means_what_numpy_means(case: tuple[tuple[int, ...], Any]) -> None:
     shape, index = case

@@ -25,6 +25,12 @@ differentiable = pytest.mark.parametrize(
 )
 
 
+@pytest.fixture
+def backend(either_backend: Backend) -> Backend:
+    """What is asked here does not depend on the instruction set."""
+    return either_backend
+
+
 def drawn(
     op: Op, example: Example, rng: np.random.Generator
 ) -> tuple[BoundOp, tuple[np.ndarray, ...], Any, Any]:

@@ -13,11 +13,18 @@ from table import OF_THE_LIBRARY, differentiable, of_each, parts
 
 import autodiff
 from autodiff import Tensor, ops
-from autodiff.backend import get_backend
+from autodiff.backend import Backend, get_backend
 from autodiff.errors import ShapeError
 from autodiff.op import OPS, BoundOp, Example, Op
 
 Shape = tuple[int, ...]
+
+
+@pytest.fixture
+def backend(either_backend: Backend) -> Backend:
+    """What is asked here does not depend on the instruction set."""
+    return either_backend
+
 
 ONE = [(0,), (0, 3), (3, 0), (2, 0, 3), (2, 0, 3, 0), (0, 1), (2, 3, 0, 1, 4)]
 PAIRS = [
