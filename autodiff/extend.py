@@ -348,7 +348,7 @@ class _Primitive:
         if made is None:
             outputs = ("z",) if n_outputs is None else tuple(f"z{i}" for i in range(n_outputs))
             made = self._ops[n_outputs] = Op(
-                name=self.name,
+                name=f"primitive {self.name}",  # so that it is no other op's, nor gets its kernel
                 inputs=("operands",),
                 attributes=("given", "shapes"),
                 shape=lambda *_, given, shapes: tuple(shapes),

@@ -52,7 +52,7 @@ def test_gradients() -> None:
     np.testing.assert_allclose(autodiff.jacobian(cube, mode="forward")(X), np.diag(3.0 * X**2))
     x = Tensor(X)
     y = cube(x)
-    assert y.typename == "cube"
+    assert y.typename == "primitive cube"
     np.testing.assert_allclose(y.value, X**3)
     y.sum().backward()
     np.testing.assert_allclose(x.gradient, 3.0 * X**2)
@@ -285,3 +285,24 @@ def test_primitives_go_away() -> None:
     del short_lived
     gc.collect()
     assert gone() is None
+
+
+@pytest.mark.parametrize("name", ["square", "exp", "sum", "logsumexp", "add", "matmul", "where"])
+def test_a_function_may_have_the_name_of_an_op(name: str) -> None:
+    """It gets neither the op's kernel nor its instruction."""
+
+    def function(x: Any) -> Any:
+        return 7.0 * x
+
+    function.__name__ = name
+    ours = extend.primitive(function)
+    extend.defvjp(ours, lambda z, x: lambda g: 5.0 * g)
+    x = np.array([1.0, 2.0])
+    for both in (value_and_grad_of(ours), autodiff.compile(value_and_grad_of(ours))):
+        value, gradient = both(x)
+        assert value == 21.0
+        np.testing.assert_array_equal(gradient, [5.0, 5.0])
+
+
+def value_and_grad_of(function: Any) -> Any:
+    return autodiff.value_and_grad(lambda x: autodiff.sum(function(x)))

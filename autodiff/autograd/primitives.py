@@ -1,25 +1,24 @@
 """Functions with gradients of the user's, as HIPS autograd has them: primitive, defvjp, defjvp.
 
-Each call of a primitive becomes one node. Its rule calls the function with numbers; its backward
-rules call what :func:`defvjp` was given, with numbers or, for derivatives of derivatives, nodes.
+They are primitives of :mod:`autodiff.extend`, whose arguments are the leaves of what these are
+called with: nodes may lie within lists, tuples and dictionaries.
 """
 
 from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from autodiff.apply import apply
-from autodiff.array import Array, as_float64, is_operand
+from autodiff import extend
+from autodiff.array import is_operand
 from autodiff.autograd.trees import Tree, flat, scalar
 from autodiff.autograd.vspaces import vspace
 from autodiff.autograd.wrap_util import wraps
 from autodiff.errors import ShapeError
-from autodiff.op import Op
 
 __all__ = [
     "def_linear",
@@ -48,6 +47,7 @@ def primitive(f_raw: Function) -> Function:
     It is called with numbers. Nodes may be arguments, also within lists, tuples and dictionaries;
     arguments given by name are held constant.
     """
+    name = getattr(f_raw, "__name__", "primitive")
 
     @wraps(f_raw)
     def f_wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -55,92 +55,44 @@ def primitive(f_raw: Function) -> Function:
         trees = [flat(x, leaves) for x in args]
         if not any(map(is_operand, leaves)):
             return f_raw(*args, **kwargs)
-        numbers = [scalar(x) for x in leaves]
         if getattr(f_wrapped, "notrace", False):
-            return f_raw(*_rebuilt(trees, numbers), **kwargs)
-        return _node(f_wrapped, f_raw, trees, leaves, numbers, kwargs)
+            return f_raw(*_rebuilt(trees, map(scalar, leaves)), **kwargs)
+        if f_wrapped not in primitive_vjps:
+            owners = _owners(trees)
+            argnums = tuple(sorted({owners[i] for i, x in enumerate(leaves) if is_operand(x)}))
+            raise NotImplementedError(f"VJP of {name} wrt argnums {argnums} not defined")
+        return of_leaves(*leaves, trees=trees, kwargs=kwargs)
 
+    def on_leaves(*leaves: Any, trees: Sequence[Tree], kwargs: dict[str, Any]) -> Any:
+        return f_raw(*_rebuilt(trees, map(_number, leaves)), **kwargs)
+
+    def backward(numbers: Sequence[int], ans: Any, leaves: Any, named: dict[str, Any]) -> Function:
+        trees, kwargs = named["trees"], named["kwargs"]
+        owners = _owners(trees)
+        argnums = tuple(sorted({owners[i] for i in numbers}))
+        args = _rebuilt(trees, map(_number, leaves))
+        vjp = primitive_vjps[f_wrapped](argnums, _number(ans), args, kwargs)
+
+        def gradients(g: Any) -> list[Any]:
+            found = dict(zip(argnums, vjp(_number(g)), strict=True))
+            return [
+                _of_shape(_leaf(trees, owners[i], found[owners[i]], i), np.shape(leaves[i]), name)
+                for i in numbers
+            ]
+
+        return gradients
+
+    on_leaves.__name__ = name
+    of_leaves = extend.primitive(on_leaves)
+    extend.defvjp_argnums(of_leaves, backward)
     f_wrapped.fun = f_raw  # type: ignore[attr-defined]
     _add_old_ways(f_wrapped)
     return f_wrapped
 
 
-def _node(
-    wrapped: Any,
-    f_raw: Function,
-    trees: Sequence[Tree],
-    leaves: Sequence[Any],
-    numbers: Sequence[Any],
-    kwargs: dict[str, Any],
-) -> Any:
-    """The node of one call."""
-    name = getattr(f_raw, "__name__", "primitive")
-    positions = [i for i, x in enumerate(leaves) if is_operand(x)]
-    owners = _owners(trees)
-    argnums = tuple(sorted({owners[i] for i in positions}))
-    maker = primitive_vjps.get(wrapped)
-    if maker is None:
-        raise NotImplementedError(f"VJP of {name} wrt argnums {argnums} not defined")
-    recorded = any(map(is_operand, numbers))
-    first = _first(f_raw, trees, numbers, kwargs, name)
-    known = [] if recorded else [np.asarray(numbers[i]) for i in positions]
-
-    def arguments(operands: Sequence[Any]) -> list[Any]:
-        found = list(leaves)
-        for i, x in zip(positions, operands, strict=True):
-            found[i] = x[()] if isinstance(x, np.ndarray) else x
-        return _rebuilt(trees, found)
-
-    def forward(*operands: Array) -> Any:
-        if known and all(map(np.array_equal, operands, known)):
-            return first.copy()
-        z = f_raw(*arguments(operands), **kwargs)
-        return z if is_operand(z) else as_float64(z, f"primitive {name}")
-
-    def backward(g: Any, z: Any, *operands: Any, needed: Sequence[bool]) -> list[Any]:
-        args = arguments(operands)
-        z, g = (x[()] if isinstance(x, np.ndarray) else x for x in (z, g))
-        wanted = tuple(sorted({owners[i] for i, n in zip(positions, needed, strict=True) if n}))
-        found = dict(zip(wanted, maker(wanted, z, args, kwargs)(g), strict=True))
-        gradients: list[Any] = []
-        for i, n in zip(positions, needed, strict=True):
-            tree, start = trees[owners[i]], sum(t.size for t in trees[: owners[i]])
-            gradients.append(_part(tree, found[owners[i]], i - start) if n else None)
-        return [
-            None if x is None else _of_shape(x, shape.shape, name)
-            for x, shape in zip(gradients, operands, strict=True)
-        ]
-
-    op = Op(
-        name=f"primitive {name}",  # so that it is no other op's, and gets no kernel of that
-        inputs=("x",),
-        shape=lambda *shapes: first.shape,
-        forward=forward,
-        backward=(backward,),
-        reads=frozenset({"z", "x"}),
-        elementwise=False,
-        variadic=True,
-        examples=(),
-        formula=f"z = {name}(...), a primitive.",
-    )
-    return apply(op, [leaves[i] for i in positions], {})
-
-
-def _first(
-    f_raw: Function,
-    trees: Sequence[Tree],
-    numbers: Sequence[Any],
-    kwargs: dict[str, Any],
-    name: str,
-) -> Any:
-    """What the function gives for these numbers; for values without numbers, something alike."""
-    if any(map(is_operand, numbers)):
-        numbers = [np.full(x.shape, 0.5)[()] if is_operand(x) else x for x in numbers]
-        with np.errstate(all="ignore"):
-            found = f_raw(*_rebuilt(trees, numbers), **kwargs)
-    else:
-        found = f_raw(*_rebuilt(trees, numbers), **kwargs)
-    return as_float64(found, f"primitive {name}: what it returned")
+def _number(x: Any) -> Any:
+    """An array without axes as NumPy's number, as HIPS autograd hands it out."""
+    return x[()] if isinstance(x, np.ndarray) else x
 
 
 def _owners(trees: Sequence[Tree]) -> list[int]:
@@ -148,18 +100,18 @@ def _owners(trees: Sequence[Tree]) -> list[int]:
     return [i for i, tree in enumerate(trees) for _ in range(tree.size)]
 
 
-def _rebuilt(trees: Sequence[Tree], leaves: Sequence[Any]) -> list[Any]:
+def _rebuilt(trees: Sequence[Tree], leaves: Iterable[Any]) -> list[Any]:
     rest = iter(leaves)
     return [tree.rebuilt(rest) for tree in trees]
 
 
-def _part(tree: Tree, gradient: Any, number: int) -> Any:
-    """Leaf `number` of the gradient of one argument; zeros if the gradient is None."""
+def _leaf(trees: Sequence[Tree], owner: int, gradient: Any, number: int) -> Any:
+    """What comes to leaf `number` of the gradient of its argument; zeros if that is None."""
     if gradient is None:
         return 0.0
     found: list[Any] = []
     flat(gradient, found)
-    return found[number]
+    return found[number - sum(tree.size for tree in trees[:owner])]
 
 
 def _of_shape(gradient: Any, shape: tuple[int, ...], name: str) -> Any:
