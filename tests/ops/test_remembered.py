@@ -46,9 +46,9 @@ def test_asked_twice_it_is_the_same_op(ask: Callable[[Any], Any]) -> None:
 def test_what_is_equal_but_not_the_same_is_told_apart() -> None:
     x = autodiff.Tensor(X)
     good: list[Any] = [1, slice(1, None), slice(0, 1, 2), (slice(1, None), 0), (0, slice(1, 2))]
-    good += [np.int64(1), (np.int64(1), slice(None)), True, [1], [True, False, True]]
+    good += [np.int64(1), (np.int64(1), slice(None)), True, [1], [True, False, True], ((0, 1, 2),)]
     bad: list[Any] = [
-        1.0, slice(1.0, None), (0, 1, 2), ((0, 1, 2),), (slice(1.0, None), 0),
+        1.0, slice(1.0, None), (0, 1, 2), ((0, 1, 7),), (slice(1.0, None), 0),
         (slice(1, None), 0.0), (0, (1, 2, None)), np.float64(5e-324),
         (np.float64(5e-324), slice(1)),
         (1, None, None, 5), b"\x01" + b"\0" * 7, [1.0], slice(np.float64(5e-324), None),
