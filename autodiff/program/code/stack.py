@@ -35,12 +35,12 @@ class OfStack(Kind):
 
     @classmethod
     def described(cls, instruction: Instruction) -> tuple[Any, ...]:
-        """The fields from `count` on that are no operands."""
-        raise NotImplementedError
+        """The fields from `count` on that are no operands: how many matrices, of which order."""
+        return cls.count_of(instruction), instruction.inputs[0].shape[-1]
 
     def shapes(self) -> list[Shape]:
-        """The shapes of all operands, of one matrix of the stack."""
-        raise NotImplementedError
+        """The shapes of all operands, of one matrix of the stack: all square."""
+        return [(self.n, self.n)] * len(self._operands())
 
     def attributes(self) -> dict[str, Any]:
         """Those of the op."""

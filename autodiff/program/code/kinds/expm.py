@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from autodiff.array import Shape
 from autodiff.program.code.kind import Operand, instruction_kind
 from autodiff.program.code.stack import OfStack
-from autodiff.program.ir import Instruction
 
 __all__ = ["Expm"]
 
@@ -21,12 +19,3 @@ class Expm(OfStack):
 
     a: Operand
     z: Operand
-
-    @classmethod
-    def described(cls, instruction: Instruction) -> tuple[Any, ...]:
-        """How many matrices, of which order."""
-        return cls.count_of(instruction), instruction.inputs[0].shape[-1]
-
-    def shapes(self) -> list[Shape]:
-        """All square."""
-        return [(self.n, self.n)] * 2
